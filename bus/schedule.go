@@ -16,14 +16,14 @@ import (
 // stored in no particular order, also if they have one Key. An outbox has more to offer: see
 // outbox.At.
 //
-// errors.ErrUnsupported is returned where events of the topic cannot be scheduled: the server or its
-// stream does not do it, or would lose them. The message says why, and what to do.
+// errors.ErrUnsupported is returned where events of the topic cannot be scheduled: the server or
+// its stream does not do it, or would lose them. The message says why, and what to do.
 type Scheduler interface {
 	// Schedule keeps events that are published at a time, or later, by the bus's clock. A time that
 	// has come means at once; one that is more than MaxDelay ahead is ErrTooFar. Receipts are those
-	// of Publisher.Publish, but their sequences are not the events'. Of one topic and Identity there
-	// is one event that waits: a repeated call replaces it, also with another time. A repeat after it
-	// was published has it published again, which consumers recognise.
+	// of Publisher.Publish, but their sequences are not the events'. Of one topic and Identity
+	// there is one event that waits: a repeated call replaces it, also with another time. A repeat
+	// after it was published has it published again, which consumers recognise.
 	Schedule(ctx context.Context, t time.Time, events ...Event) ([]Receipt, error)
 	// Scheduled returns events of a topic, which may be a pattern, that wait for their time, and no
 	// more than limit, in no particular order. What is published meanwhile may be among them.

@@ -10,9 +10,9 @@ import (
 // maxRelease is about how many scheduled rows are made pending in one call.
 const maxRelease = 1_000
 
-// releaseDue makes scheduled rows pending when they are due, where the store can have some. It looks
-// for them every Options.PollMax, and when the next one is known to be due. A paused drainer does
-// too: what is due is its backlog.
+// releaseDue makes scheduled rows pending when they are due, where the store can have some. It
+// looks for them every Options.PollMax, and when the next one is known to be due. A paused drainer
+// does too: what is due is its backlog.
 func (d *Drainer) releaseDue(ctx context.Context) {
 	q, ok := d.queue.(DueReleaser)
 	if !ok {

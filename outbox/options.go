@@ -47,8 +47,8 @@ type Options struct {
 	// AfterDead; Block.
 	AfterDead AfterDead
 	// PollMin and PollMax bound how long an idle drainer waits before it looks for rows again,
-	// unless it is woken; 10 ms doubling to 1 s. A scheduled row is found within PollMax of its time,
-	// and published within twice that, whoever has its partition.
+	// unless it is woken; 10 ms doubling to 1 s. A scheduled row is found within PollMax of its
+	// time, and published within twice that, whoever has its partition.
 	PollMin, PollMax time.Duration
 	// Drain is how long publishing and marking may go on when Run ends; 10 s.
 	Drain time.Duration

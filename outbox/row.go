@@ -52,8 +52,8 @@ func nameOf[T ~uint8](value T, names []string) string {
 	return "unknown"
 }
 
-// Row is an event in the outbox. Writers give Event and, if they keep an order of their own, Seq, or
-// if it is due later, At; the store fills in the rest.
+// Row is an event in the outbox. Writers give Event and, if they keep an order of their own, Seq,
+// or if it is due later, At; the store fills in the rest.
 type Row struct {
 	// ID is what the store knows the row by: RowID of the event as a rule.
 	ID string
@@ -64,9 +64,10 @@ type Row struct {
 	// store's time. Either all rows of a key are added with a Seq, such as the version of what the
 	// key names, or none is. At most math.MaxInt64.
 	Seq uint64
-	// At is from when on it may be published, by the store's clock, in whole milliseconds. Zero, and
-	// a time that has come: at once. At most bus.MaxDelay ahead, and only without a Seq: the scheduled
-	// rows of a key are ordered by At. Rows of the key without an At do not wait for them.
+	// At is from when on it may be published, by the store's clock, in whole milliseconds. Zero,
+	// and a time that has come: at once. At most bus.MaxDelay ahead, and only without a Seq: the
+	// scheduled rows of a key are ordered by At. Rows of the key without an At do not wait for
+	// them.
 	At time.Time
 	// Hash is Hash(Event.Key, Event.ID).
 	Hash uint64

@@ -28,14 +28,14 @@ func In(d time.Duration, events ...bus.Event) []Row {
 	return rows
 }
 
-// Schedules is found by assertion on a Queue: rows that are due later, status Scheduled. Its methods
-// are safe for concurrent use, also with drainers at work, block for a round trip or two, and do not
-// retry. A row is scheduled until a drainer makes it pending, which is when it is due; a change of
-// it either comes before that or has no effect, and says so.
+// Schedules is found by assertion on a Queue: rows that are due later, status Scheduled. Its
+// methods are safe for concurrent use, also with drainers at work, block for a round trip or two,
+// and do not retry. A row is scheduled until a drainer makes it pending, which is when it is due; a
+// change of it either comes before that or has no effect, and says so.
 type Schedules interface {
-	// Scheduled returns scheduled rows that match, those due first at first, and no more than limit.
-	// They come behind after, which is the last row of the page before; the zero Row is before the
-	// first one. Filter.Status does not matter.
+	// Scheduled returns scheduled rows that match, those due first at first, and no more than
+	// limit. They come behind after, which is the last row of the page before; the zero Row is
+	// before the first one. Filter.Status does not matter.
 	Scheduled(ctx context.Context, f Filter, after Row, limit int) ([]Row, error)
 	// Cancel removes a scheduled row, whose id is Row.ID, or RowID of its event. A repeated call
 	// finds no row, and one that adds the event again schedules it again.
@@ -49,8 +49,8 @@ type Schedules interface {
 type Change uint8
 
 const (
-	// NotFound: there is no such row. It was never added, was cancelled before, or was published and
-	// removed since.
+	// NotFound: there is no such row. It was never added, was cancelled before, or was published
+	// and removed since.
 	NotFound Change = iota
 	// Changed: the row was cancelled, and is never published; or it was moved.
 	Changed

@@ -28,10 +28,10 @@ const (
 // Schedule implements bus.Scheduler, on servers from OldestScheduling on, by a message schedule in
 // the stream of the topic, under a subject of its own (ScheduleSubjects) that no group's filter
 // covers. The stream must allow that (AllowMsgSchedules), and keep limits or be a work queue. An
-// event of which a limit of the stream would have the server drop the schedule is refused if that is
-// sure, and otherwise warned of in the log. The server publishes it under the same headers, so to
-// consumers it is the same event; without Nats-Msg-Id, so the server does not know it. It takes the
-// permission to publish to onceish-schedule.<topic>.* as well.
+// event of which a limit of the stream would have the server drop the schedule is refused if that
+// is sure, and otherwise warned of in the log. The server publishes it under the same headers, so
+// to consumers it is the same event; without Nats-Msg-Id, so the server does not know it. It takes
+// the permission to publish to onceish-schedule.<topic>.* as well.
 func (b *Bus) Schedule(ctx context.Context, t time.Time, events ...bus.Event) ([]bus.Receipt, error) {
 	receipts := make([]bus.Receipt, len(events))
 	checked := map[string]bool{}
@@ -106,8 +106,9 @@ func schedulingFault(c *jetstream.StreamConfig, topic string) string {
 	return ""
 }
 
-// Scheduled implements bus.Scheduler, with one request for each event, which takes the permission to
-// publish to $JS.API.STREAM.MSG.GET.<stream>. They come in the order in which they were scheduled.
+// Scheduled implements bus.Scheduler, with one request for each event, which takes the permission
+// to publish to $JS.API.STREAM.MSG.GET.<stream>. They come in the order in which they were
+// scheduled.
 func (b *Bus) Scheduled(ctx context.Context, pattern string, limit int) ([]bus.ScheduledEvent, error) {
 	info, err := b.publishedStream(ctx, pattern)
 	if err != nil {
@@ -168,26 +169,21 @@ func (b *Bus) CancelScheduled(ctx context.Context, topic, identity string) error
 	if !ok {
 		return fmt.Errorf("%s: sequence %d of stream %q is no schedule that Onceish has written", doing, m.Sequence, name)
 	}
-	if now, err := b.serverTime(ctx, name); err != nil || !now.Add(cancelMargin).Before(s.Due) {
-		return fmt.Errorf("%s: %w", doing, errors.Join(err, dueError(s.Due, err)))
+	now, err := b.serverTime(ctx, name)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s: %w", doing, err)
+	case !now.Add(cancelMargin).Before(s.Due):
+		return fmt.Errorf("%s: %w: it is due at %s, and cannot be taken back any more", doing, bus.ErrNotScheduled, s.Due.UTC().Format(time.RFC3339Nano))
 	}
 	if err := b.DeleteEvents(ctx, []bus.Position{{Stream: incarnationOf(info), Sequence: m.Sequence, Stored: m.Time.UTC()}})[0]; err != nil {
 		return fmt.Errorf("%s: %w", doing, err)
 	}
-	now, err := b.serverTime(ctx, name)
-	if err != nil || !now.Before(s.Due) {
+	if now, err = b.serverTime(ctx, name); err != nil || !now.Before(s.Due) {
 		return fmt.Errorf("%s: its schedule is gone, but it was due meanwhile: whether it was published is to be seen in the topic alone: %w",
 			doing, errors.Join(err, context.DeadlineExceeded))
 	}
 	return nil
-}
-
-// dueError says that an event is due, unless that is not known for another error.
-func dueError(due time.Time, err error) error {
-	if err != nil {
-		return nil
-	}
-	return fmt.Errorf("%w: it is due at %s, and cannot be taken back any more", bus.ErrNotScheduled, due.UTC().Format(time.RFC3339Nano))
 }
 
 // serverTime is the time by the clock of a stream's leader, or a little before.

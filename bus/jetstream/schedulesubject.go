@@ -27,7 +27,8 @@ func ScheduleSubjects(subjects []string) (all []string) {
 	return all
 }
 
-// scheduleSubjectOf is the pattern of the schedules of a topic's events; the topic may be a pattern.
+// scheduleSubjectOf is the pattern of the schedules of a topic's events; the topic may be a
+// pattern.
 func scheduleSubjectOf(topic string) string {
 	if topic == allSubjects || strings.HasSuffix(topic, "."+allSubjects) {
 		return schedulePrefix + topic

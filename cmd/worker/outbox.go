@@ -43,9 +43,11 @@ var outboxSections = []config.Section{config.SectionMongo, config.SectionStrict}
 
 // outboxFlags say where the outbox is.
 func outboxFlags() []cli.Flag {
-	return append([]cli.Flag{
-		&cli.StringFlag{Name: "collection", Value: worker.OutboxCollection, Usage: "`NAME` of the collection, in the database of --mongo"},
-	}, append(config.Flags(outboxSections...), outputFlags()...)...)
+	return append([]cli.Flag{collectionFlag()}, append(config.Flags(outboxSections...), outputFlags()...)...)
+}
+
+func collectionFlag() cli.Flag {
+	return &cli.StringFlag{Name: "collection", Value: worker.OutboxCollection, Usage: "`NAME` of the collection of the outbox, in the database of --mongo"}
 }
 
 // withOutbox calls f with the outbox that the flags name.

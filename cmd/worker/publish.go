@@ -3,8 +3,11 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
+	"slices"
+	"time"
 
 	"github.com/urfave/cli/v3"
 
@@ -26,19 +29,23 @@ Lines are stored in their order: the next one is published when the one before i
 for each key, and keys do not wait for each other; with --unordered for none. A line that cannot be stored is reported with
 its number, and the others go on.
 
+With --in or --at they wait until they are due: in the outbox of --mongo, if it has one, or else in the stream of the topic,
+which must allow schedules. Lines without an id field are other events each time. See worker scheduled.
+
 Examples:
    worker publish order.placed orders.ndjson
    worker publish --id-field order --key-field customer order.placed < orders.ndjson
    worker publish --key-field customer --partitions 8 order.placed orders.ndjson
+   printf '{"id":"17"}\n' | worker publish --in 10m reminder.due
    printf '{"id":"1"}\n' | worker publish --nats nats://localhost:4222 --provision order.placed
 
 Exit status: 0 when every line was stored, 1 when not, 2 wrong usage.`,
-		Flags: append([]cli.Flag{
+		Flags: slices.Concat([]cli.Flag{
 			&cli.StringFlag{Name: "id-field", Usage: "JSON `FIELD` that tells events apart, required in every line (default: \"id\", where there is one)", HideDefault: true},
 			&cli.StringFlag{Name: "key-field", Usage: "JSON `FIELD` by which events are ordered, required in every line", HideDefault: true},
 			&cli.IntFlag{Name: "partitions", HideDefault: true, Usage: "publish to one of `N` partitions, by the key or, without one, the id: as many as readers have in order: partitions:N", Validator: validPartitions},
 			&cli.BoolFlag{Name: "unordered", HideDefault: true, Usage: "publish many lines at once: faster, and a line may be stored behind later ones when the server fails"},
-		}, append(outputFlags(), config.Flags(natsSections...)...)...),
+		}, dueFlags(), outputFlags(), config.Flags(dlqSections...)),
 		OnUsageError: commandline.UsageError,
 		Action:       func(ctx context.Context, cmd *cli.Command) error { return publishLines(ctx, cmd, stdout, stderr) },
 	}
@@ -52,9 +59,16 @@ func publishLines(ctx context.Context, cmd *cli.Command, stdout, stderr io.Write
 	if err := bus.ValidTopic(topic); err != nil {
 		return commandline.Usagef(cmd, "%w", err)
 	}
-	c, err := config.FromFlags(cmd, natsSections...)
+	c, err := config.FromFlags(cmd, dlqSections...)
 	if err != nil {
 		return err
+	}
+	when, err := parseDue(cmd, time.Now())
+	if err != nil {
+		return err
+	}
+	if when.isZero() {
+		c.Mongo = config.Mongo{} // it is not needed
 	}
 	in, closing, err := openInput(cmd, cmd.Args().Get(1))
 	if err != nil {
@@ -73,12 +87,16 @@ func publishLines(ctx context.Context, cmd *cli.Command, stdout, stderr io.Write
 		if err != nil {
 			return err
 		}
-		show := newProgress(stderr, cmd.Bool("quiet"), "published", "events")
-		n, err := ndjson.Publish(ctx, layout.Publisher(c.Bus()), topic, in, &ndjson.Options{
+		to, done, where, err := publisherAt(ctx, cmd, c, when)
+		if err != nil {
+			return err
+		}
+		show := newProgress(stderr, cmd.Bool("quiet"), done, "events")
+		n, err := ndjson.Publish(ctx, layout.Publisher(to), topic, in, &ndjson.Options{
 			IDField: cmd.String("id-field"), KeyField: cmd.String("key-field"), Order: lineOrder(cmd), MaxBytes: info.MaxBytes, ForceStop: forceStop,
 			Refused: show.reportRefused, Progress: show.showStored,
 		})
-		show.reportDone(n, "published", " to "+topic)
+		show.reportDone(n, done, " to "+topic+where)
 		if wantsJSON(cmd) {
 			err = errors.Join(err, printJSON(stdout, n))
 		}
@@ -96,6 +114,19 @@ func flagLayout(cmd *cli.Command, topic string) bus.Layout {
 
 // validPartitions checks --partitions.
 func validPartitions(n int) error { return bus.ValidPartitions(n) }
+
+// publisherAt publishes events at once, or keeps them until they are due. It also says what it
+// does, and when and where.
+func publisherAt(ctx context.Context, cmd *cli.Command, c *worker.Connections, when due) (to bus.Publisher, done, where string, err error) {
+	if when.isZero() {
+		return c.Bus(), "published", "", nil
+	}
+	later, err := newDuePublisher(ctx, cmd, c, when)
+	if err != nil {
+		return nil, "", "", err
+	}
+	return later, "scheduled", fmt.Sprintf(" at %s, in %s", when.on(time.Now()).UTC().Format(time.RFC3339), later.where), nil
+}
 
 // lineOrder is the order that the flags ask for.
 func lineOrder(cmd *cli.Command) ndjson.Order {

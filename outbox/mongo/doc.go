@@ -39,20 +39,20 @@
 // the page should have, or behind a dead one.
 //
 // The seq of a scheduled row (outbox.Row.At) is when it is due, in nanoseconds, and after that its
-// place in the call. [Queue.ReleaseDue] makes due rows of one key pending by writes that follow each
-// other, so none is pending before one that is due before it. [Queue.Cancel] and [Queue.Move] join a
-// transaction if there is one in ctx: cancel a reminder in the transaction that makes it pointless.
+// place in the call. [Queue.ReleaseDue] makes due rows of one key pending by writes that follow
+// each other, so none is pending before one that is due before it. [Queue.Cancel] and [Queue.Move]
+// join a transaction if there is one in ctx: cancel a reminder in the transaction that makes it
+// pointless.
 //
 // # Time
 //
 // The server's clock is the only one that counts. A settlement compares the end of its lease with
-// $$NOW as it is carried out, however late it arrives, leases are given by $$NOW, and what is due is
-// told by the $$NOW of the read that found it. An inserted
-// document cannot carry that, so rows are added with the machine's monotonic time plus the offset
-// of the server's clock, measured by hello each minute and after every error; beyond 5 s of doubt
-// the call fails with [ErrClock]. Wrong wall clocks of clients do no harm. Nodes of a replica set,
-// and mongos routers, are to be kept within a second of each other by NTP: a failover or another
-// router brings another clock.
+// $$NOW as it is carried out, however late it arrives, leases are given by $$NOW, and what is due
+// is told by the $$NOW of the read that found it. An inserted document cannot carry that, so rows
+// are added with the machine's monotonic time plus the offset of the server's clock, measured by
+// hello each minute and after every error; beyond 5 s of doubt the call fails with [ErrClock].
+// Wrong wall clocks of clients do no harm. Nodes of a replica set, and mongos routers, are to be
+// kept within a second of each other by NTP: a failover or another router brings another clock.
 //
 // # The row
 //
@@ -67,7 +67,7 @@
 //	attempts      how often the bus refused it
 //	due           pending again after a refusal: from when
 //	at            from when on it may be published, if it was scheduled
-//	scheduled     its seq until it is made pending; then it is absent
+//	scheduled     the seq, until the row is made pending
 //	reason        of the last refusal, or why it is dead
 //	copies        how often it was made pending again after it was sent
 //	ts            when it was added
@@ -84,11 +84,11 @@
 //
 // (status, hash, seq, _id) has what is pending and dead; (ts, seq, _id) has rows as they were
 // added; a sparse index on scheduled has scheduled rows, and no others, in the order in which they
-// are due; a sparse TTL index on sent_at removes sent rows, and no others, after Options.Keep. [New]
-// makes them, or changes the TTL by collMod. It drops nothing: an index that cannot be lived with
-// (a unique one, another TTL, a partial one in the place of these) is an [ErrCollection] that names
-// it. So is a view, a capped collection, and one with a collation. A sharded collection has to be
-// sharded by _id, hashed at best: otherwise _id is not unique.
+// are due; a sparse TTL index on sent_at removes sent rows, and no others, after Options.Keep.
+// [New] makes them, or changes the TTL by collMod. It drops nothing: an index that cannot be lived
+// with (a unique one, another TTL, a partial one in the place of these) is an [ErrCollection] that
+// names it. So is a view, a capped collection, and one with a collation. A sharded collection has
+// to be sharded by _id, hashed at best: otherwise _id is not unique.
 //
 // # Privileges
 //

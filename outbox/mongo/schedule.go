@@ -40,7 +40,8 @@ func lastSeqAt(t time.Time) int64 {
 // known of the server's clock may be off.
 const releaseAhead = 10 * time.Second
 
-// ReleaseDue implements outbox.DueReleaser. It costs one round trip, and one more when rows are due.
+// ReleaseDue implements outbox.DueReleaser. It costs one round trip, and one more when rows are
+// due.
 func (q *Queue) ReleaseDue(ctx context.Context, most int) (out outbox.Released, err error) {
 	ctx, cancel := q.boundCall(ctx)
 	defer cancel()
@@ -85,9 +86,9 @@ func scheduledCondition(last int64) bson.D {
 	return expr.Op("scheduled", bson.D{expr.Field("$gt", int64(0)), expr.Field("$lte", last)})
 }
 
-// releaseRows makes rows pending that were due at a time, unless they were cancelled or moved since.
-// The rows of a key are changed by one write after the other: none is pending before those that are
-// due before it.
+// releaseRows makes rows pending that were due at a time, unless they were cancelled or moved
+// since. The rows of a key are changed by one write after the other: none is pending before those
+// that are due before it.
 func (q *Queue) releaseRows(ctx context.Context, rows []*storedRow, now time.Time) (int, error) {
 	var models []driver.WriteModel
 	for _, ids := range releaseRounds(rows) {

@@ -72,7 +72,8 @@ func drainsPastScheduled(t *testing.T, k *kit) {
 	w.once(t)
 }
 
-// drainsDueAfterOutage has rows become due while the bus does not answer, and one confirmation lost.
+// drainsDueAfterOutage has rows become due while the bus does not answer, and one confirmation
+// lost.
 func drainsDueAfterOutage(t *testing.T, k *kit) {
 	w := newWorld(k)
 	w.bus.answer = func(*bus.Event) (bool, error) { return false, errTimeout }

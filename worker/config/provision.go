@@ -39,6 +39,9 @@ type Stream struct {
 	// DuplicateWindow is how long the server recognises what is published twice. Default: what
 	// the worker gives the streams that it makes.
 	DuplicateWindow time.Duration
+	// Schedules lets events be scheduled for later. False: a stream that is there keeps its own,
+	// for it can never be switched off.
+	Schedules bool
 }
 
 // Unlimited is a limit of a Stream or a Bucket that somebody took away.
@@ -109,6 +112,8 @@ func streamKeys() []field[Stream] {
 		durationField("duplicate_window", func(s *s) *time.Duration { return &s.DuplicateWindow }, between[time.Duration](100*time.Millisecond, 3650*day)).
 			withDefaultText("2m, or max_age if that is shorter" + keepsOwn).
 			describedAs("how long the server recognises an event that is published twice; no longer than max_age"),
+		boolField("allow_schedules", func(s *s) *bool { return &s.Schedules }).
+			describedAs("let events be scheduled for later (worker publish --in, bus.Scheduler); servers from 2.12 on; it can never be switched off"),
 	}
 }
 
@@ -151,9 +156,22 @@ func (c *Config) checkProvision(r *configReader) {
 			r.reportMistake(p, "duplicate_window is %s, longer than max_age %s: lower the first or raise the second",
 				r.shownDuration(window, s.DuplicateWindow), r.shownDuration(age, s.MaxAge))
 		}
+		s.checkSchedules(r, at)
 		for j := range c.Subscriptions {
 			s.checkSubscription(r, at, &c.Subscriptions[j], entryPath(string(SectionSubscriptions), j))
 		}
+	}
+}
+
+// checkSchedules refuses schedules in a stream where a server takes none, or loses them.
+func (s *Stream) checkSchedules(r *configReader, at string) {
+	schedules := at + ".allow_schedules"
+	switch {
+	case !s.Schedules || r.hasMistake[schedules]:
+	case s.Discard == DiscardNew:
+		r.reportMistake(schedules, "the stream refuses events when it is full (discard: new), and a server takes no schedules there: write discard: old, or schedule in an outbox")
+	case s.Retention == RetentionInterest:
+		r.reportMistake(schedules, "the stream keeps what a group waits for (retention: interest), and none waits for a schedule, which would be lost: give it another retention, or schedule in an outbox")
 	}
 }
 

@@ -69,7 +69,7 @@ func TestACollectionWithSomeOfItsIndexesGetsTheOthers(t *testing.T) {
 		Keys: bson.D{{Key: "ts", Value: 1}, {Key: "seq", Value: 1}, {Key: "_id", Value: 1}},
 	})
 	must(t, err)
-	if item := itemOf(t, s.plan(withOutbox), db.Name()+".outbox"); item.Action != provision.Change || len(item.Fields) != 2 {
+	if item := itemOf(t, s.plan(withOutbox), db.Name()+".outbox"); item.Action != provision.Change || len(item.Fields) != 3 {
 		t.Errorf("%+v", item)
 	}
 	s.apply(withOutbox)

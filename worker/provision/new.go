@@ -76,6 +76,10 @@ func (p *planner) streamConfig(s *config.Stream) (c jetstream.StreamConfig, give
 		Name: s.Name, Replicas: cmp.Or(s.Replicas, p.c.NATS.Replicas), MaxAge: max(s.MaxAge, 0), Duplicates: s.DuplicateWindow,
 	})
 	c.Subjects = s.Subjects
+	if s.Schedules {
+		c.Subjects = append(natsbus.ScheduleSubjects(s.Subjects), s.Subjects...)
+		c.AllowMsgSchedules, c.AllowRollup = true, true
+	}
 	c.Storage = storageOf(s.Storage)
 	if s.ByKey != "" {
 		c.SubjectTransform = transformByKey(s.ByKey, p.c.PartitionsOf(s.ByKey))
@@ -94,7 +98,7 @@ func (p *planner) streamConfig(s *config.Stream) (c jetstream.StreamConfig, give
 	return c, trueNames(map[string]bool{
 		fieldSubjects: true, fieldByKey: s.ByKey != "", fieldStorage: s.Storage != "", fieldRetention: s.Retention != "", fieldDiscard: s.Discard != "",
 		fieldMaxAge: s.MaxAge != 0, fieldMaxBytes: s.MaxBytes != 0, fieldMaxMsgs: s.MaxMessages != 0, fieldPerSubject: s.MaxMessagesPerSubject != 0,
-		fieldMsgSize: s.MaxMessageBytes != 0, fieldReplicas: s.Replicas != 0, fieldDuplicates: s.DuplicateWindow != 0,
+		fieldMsgSize: s.MaxMessageBytes != 0, fieldReplicas: s.Replicas != 0, fieldDuplicates: s.DuplicateWindow != 0, fieldSchedules: s.Schedules,
 	})
 }
 

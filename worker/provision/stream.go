@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	natsbus "github.com/onceish/onceish/bus/jetstream"
 )
 
 // streamPart is a stream, or that of a key-value bucket.
@@ -132,6 +134,9 @@ func (p *streamPart) wanted(have *jetstream.StreamConfig) jetstream.StreamConfig
 		if p.holds(f.name) {
 			f.copy(&want, &p.want)
 		}
+	}
+	if have.AllowMsgSchedules { // for good: what is scheduled has to stay
+		want.Subjects = append(natsbus.ScheduleSubjects(want.Subjects), want.Subjects...)
 	}
 	if want.MaxAge > 0 {
 		want.Duplicates = min(want.Duplicates, want.MaxAge)

@@ -43,6 +43,7 @@ const (
 	fieldDuplicates = "duplicate_window"
 	fieldMsgTTL     = "allow_msg_ttl"
 	fieldDirect     = "allow_direct"
+	fieldSchedules  = "allow_schedules"
 )
 
 // streamConfig is short for a type that is written often here.
@@ -101,6 +102,16 @@ func serverFields() []streamField {
 			func(to, from *streamConfig) { to.AllowDirect = from.AllowDirect },
 			func(*streamConfig) string { return "--no-allow-direct" }, nil,
 		},
+		{
+			fieldSchedules, showSchedules,
+			func(to, from *streamConfig) {
+				to.AllowMsgSchedules = from.AllowMsgSchedules
+				if from.AllowMsgSchedules { // the server needs them for it
+					to.AllowRollup, to.DenyPurge = true, false
+				}
+			},
+			func(*streamConfig) string { return "--allow-schedules" }, neverScheduled,
+		},
 	}
 }
 
@@ -109,6 +120,26 @@ func showDiscard(c *streamConfig) string {
 		return config.DiscardNew
 	}
 	return config.DiscardOld
+}
+
+func showSchedules(c *streamConfig) string {
+	if c.AllowMsgSchedules {
+		return "true (for good: it can never be switched off)"
+	}
+	return "false"
+}
+
+// neverScheduled is why a stream cannot have schedules.
+func neverScheduled(_ context.Context, s *foundStream, want *streamConfig) (string, error) {
+	switch c := &s.info.Config; {
+	case c.Mirror != nil || len(c.Sources) > 0:
+		return "it copies other streams, and a server takes no schedules there: schedule in an outbox", nil
+	case want.Discard == jetstream.DiscardNew:
+		return "it refuses new messages when it is full (discard: new), and a server takes no schedules there: schedule in an outbox", nil
+	case want.Retention == jetstream.InterestPolicy:
+		return "it keeps what a consumer waits for, and none waits for a schedule, which would be lost: schedule in an outbox", nil
+	}
+	return "", nil
 }
 
 func neverChanged(context.Context, *foundStream, *streamConfig) (string, error) {

@@ -48,8 +48,8 @@ type PartitionState struct {
 // OutboxState is an outbox as it was known last. Name is its label.
 type OutboxState struct {
 	Name string
-	// Depth is how many rows wait, Dead how many were given up, and Scheduled how many are due later,
-	// or Unknown.
+	// Depth is how many rows wait, Dead how many were given up, and Scheduled how many are due
+	// later, or Unknown.
 	Depth, Dead, Scheduled int64
 	// Oldest is the age of the oldest row that waits. Negative: it is not known.
 	Oldest time.Duration
