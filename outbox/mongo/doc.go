@@ -66,7 +66,7 @@
 //	version       grows by one with every write
 //	attempts      how often the bus refused it
 //	due           pending again after a refusal: from when
-//	at            from when on it may be published, if it was scheduled
+//	at            from when on it may be published; rows that are due later
 //	scheduled     the seq, until the row is made pending
 //	reason        of the last refusal, or why it is dead
 //	copies        how often it was made pending again after it was sent
