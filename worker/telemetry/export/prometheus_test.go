@@ -31,6 +31,7 @@ func measureAll(m *telemetry.Metrics) {
 	o.ObserveWatermark(bus.Position{})
 	o.ObserveLimitWait(time.Second, true)
 	o.ObserveCapacity(0, flow.Capacity{Limit: -1})
+	o.ObserveBatch(consumer.BatchRun{Size: 7, End: consumer.BatchEndWait})
 	margin := time.Hour
 	m.Follow(func() telemetry.State {
 		return telemetry.State{
