@@ -79,6 +79,10 @@ func (w *slotWorker) takeJob() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.isServing {
+		if w.left { // it ended while it was due
+			w.engine = nil
+			return false
+		}
 		w.workers++
 		w.isServing = true
 	}
@@ -115,7 +119,7 @@ func (w *slotWorker) leaveEngine() {
 	e.workers--
 	e.cond[endLoop].Signal()
 	if e.left {
-		w.slots.countReturned()
+		w.slots.countReturned(e)
 	}
 }
 

@@ -47,7 +47,7 @@ func (s *slots) offer(e *engine) {
 // wakeWorker makes sure that a worker takes what is due. It is called with the lock held.
 func (s *slots) wakeWorker() {
 	switch {
-	case s.idle > 0:
+	case s.idle >= len(s.due): // one for each
 		s.changed.Signal()
 	case s.workers < s.most && !s.closed:
 		s.workers++
@@ -120,6 +120,9 @@ func (s *slots) settleAccount(e *engine, now time.Time) {
 	if !s.areShared {
 		return
 	}
+	if e.left {
+		return // leaveBehind has settled it, but for handlers that have not returned
+	}
 	busy := e.machine.BusySlots()
 	unneeded := e.reserved - e.machine.Exposure()
 	e.reserved -= unneeded
@@ -143,21 +146,28 @@ func (s *slots) release(reserved int) {
 }
 
 // leaveBehind notes that an engine has ended whose workers have not all left it: their handlers do
-// not return. It is called with the engine's lock held.
+// not return. What they do is not marked any more, and keeps its reservation until they return. It
+// is called with the engine's lock held.
 func (s *slots) leaveBehind(e *engine) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.leftBehind += e.workers
-	s.release(e.reserved)
-	e.reserved, e.left = 0, true
+	kept := min(e.reserved, e.workers)
+	s.release(e.reserved - kept)
+	e.reserved, e.left = kept, true
 	s.changed.Broadcast()
 }
 
-// countReturned notes that a worker left an engine that had ended before.
-func (s *slots) countReturned() {
+// countReturned notes that a worker left an engine that had ended before. It is called with the
+// engine's lock held.
+func (s *slots) countReturned(e *engine) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.leftBehind--
+	if e.reserved > 0 {
+		e.reserved--
+		s.release(1)
+	}
 }
 
 // handlersLeftBehind is how many handlers hold slots whose engine has ended.
