@@ -135,7 +135,7 @@ func (r *deliveryReader) toArrival(d *bus.Delivery) (a protocol.Arrival) {
 		refuseArrival(&a, r.o.unidentifiedReason())
 		return a
 	}
-	a.Order = r.o.OrderKey(d.Event)
+	a.Order = r.o.keyOf(&d.Event)
 	if key, ok := bus.PartitionKey(subject); ok && r.o.Order.kind == partitioned {
 		a.Order = key // what the server has partitioned by
 	}

@@ -91,11 +91,12 @@ type Options struct {
 	Order Order
 	// OrderKey returns an event's order key: events with one key run one after the other, with the
 	// orders ByKey and Exclusive. "" is no order. An event for which it panics is dead-lettered.
-	// The other orders refuse it. Default: the event's Key.
+	// The other orders refuse it. Default: the event's Key, with those that take it.
 	OrderKey func(bus.Event) string
 	// Session is this process's place in its group, which the orders Exclusive and Partitions need.
-	// It must have joined the group of the subscription, and run at least as long as that. Default:
-	// none.
+	// It must have joined the group of the subscription, and run at least as long as that. With the
+	// other orders it is how a subscription learns that the group has partitions of the topic, with
+	// events that are not settled (ErrLayout). Default: none.
 	Session *group.Session
 	// Assigned is called when this process has got a partition (with the order Exclusive: the
 	// topic), before the first of its events is fetched. If it returns an error, panics, or takes
@@ -188,9 +189,7 @@ func (o *Options) WithDefaults(group string) (*Options, error) {
 		out.ID = func(e bus.Event) string { return e.Identity() }
 	}
 	orderErr := out.Order.validate(&out)
-	if f := out.Order.keyFunc(); f != nil {
-		out.OrderKey = f
-	} else if out.OrderKey == nil {
+	if out.Order.takesOrderKey() && out.OrderKey == nil {
 		out.OrderKey = func(e bus.Event) string { return e.Key }
 	}
 	if out.Fingerprint == nil {

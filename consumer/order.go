@@ -92,16 +92,21 @@ func (o Order) NumPartitions() int {
 // needsSession reports whether the order holds over all processes of the group.
 func (o Order) needsSession() bool { return o.kind == exclusive || o.kind == partitioned }
 
-// keyFunc is Options.OrderKey of an order that has a rule of its own; nil if it has none.
-func (o Order) keyFunc() func(bus.Event) string {
-	switch o.kind {
+// takesOrderKey reports whether Options.OrderKey decides about the order.
+func (o Order) takesOrderKey() bool { return o.kind == byKey || o.kind == exclusive }
+
+// keyOf returns the order key of an event by the rule of its order.
+func (o *Options) keyOf(e *bus.Event) string {
+	switch o.Order.kind {
 	case unordered:
-		return func(bus.Event) string { return "" }
+		return ""
 	case byTopic:
-		return func(e bus.Event) string { return e.Topic }
-	case byKey, exclusive, partitioned:
+		return e.Topic
+	case partitioned:
+		return e.Key
+	case byKey, exclusive:
 	}
-	return nil
+	return o.OrderKey(*e)
 }
 
 // validate checks what of the options depends on the order.
@@ -113,7 +118,7 @@ func (o Order) validate(options *Options) error {
 	if o.needsSession() && options.Session == nil {
 		err = errors.Join(err, fmt.Errorf("%w, this process's place in its group (group.Join): Options.Order is %s", ErrNoSession, o))
 	}
-	if options.OrderKey != nil && o.kind != byKey && o.kind != exclusive {
+	if options.OrderKey != nil && !o.takesOrderKey() {
 		err = errors.Join(err, fmt.Errorf("Options.OrderKey is set, and Options.Order is %s, %s: remove one of them", o, o.ruleOverKey()))
 	}
 	return err

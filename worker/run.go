@@ -144,12 +144,10 @@ func (w *Worker) subscribeAll(ctx context.Context, c *forcedStop) (subs []runnin
 
 func (w *Worker) subscribe(ctx context.Context, h *handlerSpec, store dedupe.Store, c *forcedStop) (runningSubscription, error) {
 	s := runningSubscription{bus: w.conns.Bus(), group: w.group, topic: h.topic, partitions: &partitionCounter{}}
-	given := w.subscriptionOptions(h, c)
-	o, err := given.WithDefaults(w.group)
+	o, err := w.subscriptionOptions(h, c).WithDefaults(w.group)
 	if err != nil {
 		return s, err
 	}
-	o.OrderKey = given.OrderKey // that of the order is no option, and is refused beside it
 	s.partitions.countBeside(o)
 	w.instrumentSubscription(h.topic, o)
 	s.options, s.deadLetter = o, o.DeadLetter

@@ -85,7 +85,7 @@ func (s *scenario) exploreFaultless(t *testing.T, r *Report, setup func() []bus.
 			return errors.New("effects returned none: count what the handler does to the fakes")
 		}
 		r.Calls = w.calls()
-		points = findPoints(w.steps, isOtherOrder(events, reverseKeys(events, s.options.OrderKey)))
+		points = findPoints(w.steps, isOtherOrder(events, reverseKeys(events, orderKeyOf(&s.options))))
 		return nil
 	})
 	if err == nil && first.lateCall != (step{}) {

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/consumer"
 )
 
 // fault is what goes wrong in a run.
@@ -81,6 +82,19 @@ func findPoints(steps []step, canReverse bool) []point {
 		points = append(points, point{fault: reverse})
 	}
 	return points
+}
+
+// orderKeyOf returns the function that decides which events run one after the other.
+func orderKeyOf(o *consumer.Options) func(bus.Event) string {
+	switch {
+	case o.OrderKey != nil:
+		return o.OrderKey
+	case o.Order == consumer.Unordered:
+		return func(bus.Event) string { return "" }
+	case o.Order == consumer.ByTopic:
+		return func(e bus.Event) string { return e.Topic }
+	}
+	return func(e bus.Event) string { return e.Key }
 }
 
 // reverseKeys returns the events in reverse, but for those of one order key, which stay in their

@@ -87,7 +87,7 @@ func (w *world) publish(events []bus.Event) error {
 		events = slices.Concat(events, events)
 		w.hasFired = true
 	case reverse:
-		events = reverseKeys(events, w.options.OrderKey)
+		events = reverseKeys(events, orderKeyOf(&w.options))
 		w.hasFired = true
 	case noFault:
 		w.hasFired = true
