@@ -213,6 +213,21 @@ func (e *engine) closeLoops() {
 	e.slots.leaveBehind(e)
 	e.mu.Unlock()
 	e.running.Wait()
+	if e.lost.Load() {
+		e.reportForsaken()
+	}
+}
+
+// reportForsaken reports the claims that were lost with the partition, whose runs could not be
+// settled in time.
+func (e *engine) reportForsaken() {
+	e.mu.Lock()
+	e.machine.Forsake(time.Now())
+	as := e.machine.Answers()
+	e.mu.Unlock()
+	for i := range as {
+		e.sendAnswer(&as[i])
+	}
 }
 
 // callContext bounds one call: an answer that takes longer than a lease is of no use.

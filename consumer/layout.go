@@ -127,14 +127,21 @@ func (c *common) checkLayout(ctx context.Context) error {
 	return nil
 }
 
-// checkPlainLayout is checkLayout for an order within a process. Where the bus does not list
-// cursors nothing is refused: whoever has partitions lets it.
+// checkPlainLayout is checkLayout for an order within a process. The cursors are listed only if the
+// group has a plan for partitions of the topic: whoever never had an order over all processes needs
+// no permission to list them. Where they cannot be listed nothing is refused.
 func (c *common) checkPlainLayout(ctx context.Context) error {
 	isLogical := bus.ValidTopic(c.subscribed) == nil && bus.LogicalTopic(c.subscribed) == c.subscribed
-	if !isLogical { // a pattern, or a partition
+	if !isLogical || c.options.Session == nil { // a pattern, a partition, or nothing tells
 		return nil
 	}
-	err := c.checkLayout(ctx)
+	planned, err := c.options.Session.HasPlan(ctx, c.subscribed)
+	if err == nil && !planned {
+		return nil
+	}
+	if err == nil {
+		err = c.checkLayout(ctx)
+	}
 	if err != nil && !errors.Is(err, ErrLayout) {
 		c.options.Logger.Debug("the group's cursors could not be listed, so nothing tells whether events of another layout are unsettled",
 			"topic", c.subscribed, "group", c.group, "error", err)

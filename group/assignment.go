@@ -98,6 +98,17 @@ func (s *Session) Assign(topic string, partitions int, o *AssignmentOptions) (*A
 	return a, nil
 }
 
+// HasPlan reports whether the store has a plan for the partitions of a topic. Plans stay when nobody
+// works on them any more. It blocks for one reading of the store, does not retry, and is safe for
+// concurrent use.
+func (s *Session) HasPlan(ctx context.Context, topic string) (bool, error) {
+	l, err := s.list(ctx, PlanRows)
+	if err != nil {
+		return false, fmt.Errorf("plan of topic %q: %w", topic, err)
+	}
+	return slices.ContainsFunc(l.Rows, func(r Row) bool { return r.Key == topic }), nil
+}
+
 // Done is closed when the assignment has ended: it was drained and its partitions are freed, or the
 // session has left its group. No Run is running then.
 func (a *Assignment) Done() <-chan struct{} { return a.done }

@@ -53,3 +53,20 @@ func (m *Machine) ownershipOver(now time.Time) bool {
 // key. An owner is the only one that reads the topic, so it waits until the event is settled, or
 // until it can take the event over.
 func (m *Machine) waitsForOthers() bool { return m.cfg.Owned }
+
+// Forsake ends what has begun and is not settled in the store, when nothing more can be done for a
+// partition that was lost: the next owner runs it again, under another claim. Each is answered as
+// Lost. What runs is forsaken too, and stays known until it returns.
+func (m *Machine) Forsake(now time.Time) {
+	m.jobs.each(func(j *Job) {
+		if !j.exposed {
+			return
+		}
+		if j.phase == running {
+			j.verdict = Verdict{Kind: Failure, Err: ErrPartitionLost, Error: "the handler did not return in time when its partition was lost"}
+			j.took, j.hasRun, j.stuck = now.Sub(j.phaseSince), true, true
+			m.stuck++
+		}
+		m.disownJob(now, j, Lost)
+	})
+}

@@ -118,7 +118,7 @@ func (m *Machine) Ran(now time.Time, j *Job, v Verdict) {
 		attempt := m.failedAttempt(now, j)
 		m.releaseClaim(now, j)
 		j.ending.attempt = attempt
-		if errors.Is(j.cancelled, ErrLeaseLost) {
+		if isLoss(j.cancelled) {
 			j.verdict = v // for the report
 		}
 	default:

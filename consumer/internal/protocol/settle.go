@@ -124,12 +124,17 @@ func (m *Machine) endExposure(j *Job) {
 	}
 }
 
+// isLoss reports whether a run was cancelled because another process may have its event.
+func isLoss(cause error) bool {
+	return errors.Is(cause, ErrLeaseLost) || errors.Is(cause, ErrPartitionLost)
+}
+
 // releasedOutcome is the outcome of a claim that was set free.
 func (j *Job) releasedOutcome() Outcome {
 	switch {
 	case j.ending.outcome == dedupe.Failed:
 		return Failed
-	case j.verdict.Kind != Success && errors.Is(j.cancelled, ErrLeaseLost):
+	case j.verdict.Kind != Success && isLoss(j.cancelled):
 		// Others may have run it meanwhile.
 		return Lost
 	case j.verdict.Kind == Snooze:
