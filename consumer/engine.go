@@ -213,13 +213,13 @@ func (e *engine) closeLoops() {
 	e.slots.leaveBehind(e)
 	e.mu.Unlock()
 	e.running.Wait()
-	if e.lost.Load() {
+	if e.ownedUntil != nil {
 		e.reportForsaken()
 	}
 }
 
-// reportForsaken reports the claims that were lost with the partition, whose runs could not be
-// settled in time.
+// reportForsaken reports the claims that are lost with the partition: the next owner takes over
+// what has begun and could not be settled in time.
 func (e *engine) reportForsaken() {
 	e.mu.Lock()
 	e.machine.Forsake(time.Now())

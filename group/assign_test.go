@@ -436,3 +436,27 @@ func TestAssignmentsOutOfBoundsAreRefused(t *testing.T) {
 		t.Errorf("Plans of no group: %v; want ErrInvalid", err)
 	}
 }
+
+// HasPlan knows topics that were ever assigned in the group, also after everybody has left.
+func TestPlansAreKnownAfterTheirMembersHaveLeft(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHooked(t)
+		a, leaveA := join(t, h, group.Options{})
+		assign(t, a, 2, group.AssignmentOptions{})
+		synctest.Wait()
+		leaveA()
+		b, leaveB := join(t, h, group.Options{})
+		defer leaveB()
+		for topic, want := range map[string]bool{"t": true, "u": false} {
+			if has, err := b.HasPlan(t.Context(), topic); err != nil || has != want {
+				t.Errorf("%q: %v, %v; want %v", topic, has, err, want)
+			}
+		}
+		h.plansDown.Store(true)
+		if _, err := b.HasPlan(t.Context(), "t"); err == nil {
+			t.Error("no error from a store that is not reached")
+		}
+		h.plansDown.Store(false)
+	})
+}

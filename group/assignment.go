@@ -98,9 +98,9 @@ func (s *Session) Assign(topic string, partitions int, o *AssignmentOptions) (*A
 	return a, nil
 }
 
-// HasPlan reports whether the store has a plan for the partitions of a topic. Plans stay when nobody
-// works on them any more. It blocks for one reading of the store, does not retry, and is safe for
-// concurrent use.
+// HasPlan reports whether the store has a plan for the partitions of a topic. Plans stay when
+// nobody works on them any more. It blocks for one reading of the store, does not retry, and is
+// safe for concurrent use.
 func (s *Session) HasPlan(ctx context.Context, topic string) (bool, error) {
 	l, err := s.list(ctx, PlanRows)
 	if err != nil {

@@ -55,15 +55,15 @@ func (m *Machine) ownershipOver(now time.Time) bool {
 func (m *Machine) waitsForOthers() bool { return m.cfg.Owned }
 
 // Forsake ends what has begun and is not settled in the store, when nothing more can be done for a
-// partition that was lost: the next owner runs it again, under another claim. Each is answered as
-// Lost. What runs is forsaken too, and stays known until it returns.
+// partition that was handed over or lost: the next owner runs it again, under another claim. Each
+// is answered as Lost. What runs is forsaken too, and stays known until it returns.
 func (m *Machine) Forsake(now time.Time) {
 	m.jobs.each(func(j *Job) {
 		if !j.exposed {
 			return
 		}
 		if j.phase == running {
-			j.verdict = Verdict{Kind: Failure, Err: ErrPartitionLost, Error: "the handler did not return in time when its partition was lost"}
+			j.verdict = Verdict{Kind: Failure, Err: ErrPartitionLost, Error: "the handler did not return in time when its partition was given up"}
 			j.took, j.hasRun, j.stuck = now.Sub(j.phaseSince), true, true
 			m.stuck++
 		}

@@ -232,3 +232,41 @@ func TestLosesPartitionWhileDraining(t *testing.T) {
 		t.Error("not drained")
 	}
 }
+
+// TestForsakenRunsAreLost: when a partition is lost, and what has begun cannot be settled in time,
+// each claim is reported, whether its handler has returned or not.
+func TestForsakenRunsAreLost(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *Config) { c.Owned, c.Concurrency = true, 3 })
+	r.SetOwnedUntil(r.now.Add(time.Minute))
+	r.give(arrival("runs", 1), arrival("done", 2), arrival("ready", 3))
+	r.claims(nil)
+	runs, done := r.mustRun("runs"), r.mustRun("done")
+	r.Ran(r.now, done, Verdict{})
+	r.Lose(r.now, ErrPartitionLost)
+	r.want()
+	r.Forsake(r.now)
+	r.want("runs nothing lost", "done nothing lost")
+	if n, exposed := r.Stats().Lost, r.Exposure(); n != 2 || exposed != 0 {
+		t.Errorf("%d are counted as lost, %d may start beside, want 2 and 0", n, exposed)
+	}
+	r.Ran(r.now, runs, Verdict{})
+	r.want()
+	if n := r.Stuck(); n != 0 {
+		t.Errorf("%d handlers are stuck after they have returned", n)
+	}
+}
+
+// TestRunThatIsCancelledByALossIsLost, even if its claim could be released: another process may
+// have run the event meanwhile.
+func TestRunThatIsCancelledByALossIsLost(t *testing.T) {
+	t.Parallel()
+	r := owner(t)
+	r.give(arrival("x1", 1))
+	r.claims(nil)
+	j := r.mustRun("x1")
+	r.Lose(r.now, ErrPartitionLost)
+	r.Ran(r.now, j, Verdict{Kind: Failure, Error: "cancelled"})
+	r.settleOne(dedupe.NotBegun)
+	r.want("x1 nothing lost")
+}

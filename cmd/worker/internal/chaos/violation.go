@@ -63,7 +63,7 @@ func (r *round) judge(ctx context.Context, settling time.Duration) (Result, erro
 	if err != nil {
 		return Result{}, err
 	}
-	repeats := r.tally.ExplainRepeats(journal.Causes{Kills: r.fleet.kills, Concurrency: concurrency, ExplainsLoss: r.explainsLoss, SilentLosses: r.o.sharesTopic()})
+	repeats := r.tally.ExplainRepeats(journal.Causes{Kills: r.fleet.kills, Concurrency: concurrency, ExplainsLoss: r.explainsLoss})
 	r.addViolation(ViolationRepeated, repeats.IDs, "%d %s repeated, and nothing explains it")
 	r.addViolation(ViolationRepeated, repeats.Reruns, "%d %s began again though marked as done or dead, and nothing explains it")
 	r.judgeLetters(letters)

@@ -72,25 +72,3 @@ func TestRunsOfAKeyInTwoProcessesNeedAReason(t *testing.T) {
 		}
 	}
 }
-
-// A process that has lost its partition says nothing of the claims in it: what it made and could
-// not mark explains one repeat, if a fault has hit it.
-func TestLostPartitionExplainsARepeat(t *testing.T) {
-	t.Parallel()
-	records := groupRecords(start("a", 1), effect("a", 1), start("a", 2), effect("a", 2), journal.Record{What: journal.Handled, ID: "a", PID: 2})
-	frozen := func(l journal.Loss) bool { return l.PID == 1 }
-	for name, c := range map[string]struct {
-		causes journal.Causes
-		want   int
-	}{
-		"lost":            {journal.Causes{ExplainsLoss: frozen, SilentLosses: true}, 0},
-		"no partitions":   {journal.Causes{ExplainsLoss: frozen}, 1},
-		"another process": {journal.Causes{ExplainsLoss: func(journal.Loss) bool { return false }, SilentLosses: true}, 1},
-	} {
-		tally := journal.NewTally([]string{"a"})
-		tally.Add(records)
-		if got := tally.ExplainRepeats(c.causes).Unexplained; got != c.want {
-			t.Errorf("%s: %d unexplained, want %d", name, got, c.want)
-		}
-	}
-}

@@ -26,9 +26,6 @@ type Causes struct {
 	// ExplainsLoss reports whether there is a reason for a lost claim, such as a fault. Nil: there
 	// always is.
 	ExplainsLoss func(Loss) bool
-	// SilentLosses are explained as well: a process that has lost a partition gives up the claims
-	// in it, and says nothing of each. ExplainsLoss must be set.
-	SilentLosses bool
 }
 
 func (c *Causes) explainsLoss(l *Loss) bool { return c.ExplainsLoss == nil || c.ExplainsLoss(*l) }
@@ -113,7 +110,7 @@ func countRepeats(effects []*effectRecord, kills map[int][]*repeatCause, c *Caus
 	}
 	lost := 0
 	for _, e := range effects {
-		if !e.marked && (e.lost != nil && c.explainsLoss(e.lost) || e.lost == nil && c.SilentLosses && c.explainsSilentLoss(e, e)) {
+		if !e.marked && e.lost != nil && c.explainsLoss(e.lost) {
 			lost++
 		}
 	}
