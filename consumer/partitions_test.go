@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/onceish/onceish/bus"
@@ -267,6 +268,7 @@ func TestSlotsAreSharedByPartitions(t *testing.T) {
 		if most.Load() != 4 || time.Since(began) > 3*time.Second {
 			t.Errorf("a partition alone: %d handlers at once, in %v: want 4, in 2 s", most.Load(), time.Since(began))
 		}
+		synctest.Wait() // until the last ones are marked
 		if st := a.sub.Stats(); st.Handled != 280 || st.GivenBack > 0 || st.Allowed != 4 {
 			t.Errorf("stats %+v", st)
 		}
