@@ -64,14 +64,16 @@ type SubscribeOptions struct {
 	// lowest unsettled event; what was settled above the floor is delivered again as well, unless
 	// the bus has deleted it for that. A cursor that has to be created is not rewound.
 	//
+	// The Source hands out the cursor's deliveries without a gap. Where one was lost on its way, or
+	// went to another Source, it hands out what came before, and nothing that came after: Fetch
+	// then returns ErrConsumerLost, as Healthy does, and answers may be refused. The caller rewinds
+	// again, with another Source. So no event is handed out for the first time before a lower one.
+	//
 	// It is for a process that is the only one to read this cursor from now on. Other Sources of
 	// the group are not closed, though they may find that the cursor is lost; what they have asked
 	// for is waited out, and it is an error if they go on asking. An ack of theirs for a delivery
 	// from before the rewind settles its event if that has been delivered again by then, and means
 	// nothing otherwise.
-	//
-	// Where a delivery to the new Source gets lost on its way, Fetch returns none behind it, but
-	// ErrConsumerLost: subscribe with Rewind again.
 	Rewind bool
 }
 

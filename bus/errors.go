@@ -11,7 +11,8 @@ var (
 	// ErrStreamReplaced is returned when the stream is not the one of a known position: it was
 	// deleted and made again, or restored from an older copy. Decide again where to begin.
 	ErrStreamReplaced = errors.New("the stream is not the one that was known")
-	// ErrConsumerLost is returned by Source.Fetch when the group's cursor was deleted on the bus.
+	// ErrConsumerLost is returned by Source.Fetch when the group's cursor was deleted on the bus,
+	// and by a Source that was opened with SubscribeOptions.Rewind when it missed a delivery.
 	ErrConsumerLost = errors.New("the group's consumer is gone")
 	// ErrClosed is returned when the Source, or the connection under it, was closed for good.
 	ErrClosed = errors.New("bus closed")

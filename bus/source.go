@@ -15,7 +15,8 @@ type Source interface {
 	// can no longer come. ctx ends the waiting only: what the bus has handed over is returned, for
 	// the caller to nak.
 	//
-	// ErrConsumerLost: the group's cursor is gone; subscribe again with SubscribeOptions.Resume.
+	// ErrConsumerLost: the group's cursor is gone; subscribe again with SubscribeOptions.Resume. Or
+	// the Source was opened with Rewind and missed a delivery; subscribe again with both.
 	// ErrClosed: the Source or the connection was closed for good. Other errors are transient: the
 	// caller waits a little and calls again.
 	Fetch(ctx context.Context, max int) ([]*Delivery, error)

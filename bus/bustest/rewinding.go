@@ -2,6 +2,8 @@ package bustest
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -20,6 +22,8 @@ func rewinding(h Harness) []promise {
 		{name: "what another source has asked for gets nothing of a rewound cursor", keeps: rewindsUnderRequest},
 		{name: "Info, Topic and Resume are right after a rewind", keeps: rewindsInfo},
 		{name: "deadlines and nacks hold after a rewind", keeps: rewindsThenRedelivers},
+		{name: "a rewound source hands out nothing beyond what went to another source", keeps: rewindsUnderReader},
+		{name: "a rewound source is not disturbed by what it settles, nacks and lets expire", keeps: rewindsUndisturbed},
 		{name: "a cursor that was deleted under its source resumes as asked, rewound or not", keeps: rewindsLost, unless: h.DeleteGroup == nil},
 	}
 }
@@ -204,6 +208,62 @@ func rewindsThenRedelivers(t *testing.T, f *fixture) {
 	}
 	ack(t, again...)
 	f.idle(t, src)
+}
+
+func rewindsUnderReader(t *testing.T, f *fixture) {
+	f.publish(t, event("1"))
+	src := f.rewind(t, nil)
+	wantRewound(t, f.fetch(t, src, 1), "1")
+	other := f.subscribe(t, "g", nil)
+	for _, s := range []bus.Source{src, other} {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		if ds, err := s.Fetch(ctx, 100); len(ds) > 0 || err != nil {
+			t.Fatalf("Fetch of nothing: %v, %v", ids(ds), err)
+		}
+		cancel()
+	}
+	f.publish(t, events(7)[1:]...) // Each gets some of them.
+	got := f.fetchUntilLost(t, src)
+	if len(got) == 6 {
+		t.Fatal("the other source got nothing")
+	}
+	wantRewound(t, got, []string{"2", "3", "4", "5", "6"}[:len(got)]...)
+	f.readOut(t, other)
+	wantRewound(t, f.fetch(t, f.rewind(t, nil), 7), "1", "2", "3", "4", "5", "6", "7")
+}
+
+// fetchUntilLost returns what a source hands out before it has lost its cursor.
+func (f *fixture) fetchUntilLost(t *testing.T, src bus.Source) []*bus.Delivery {
+	t.Helper()
+	var ds []*bus.Delivery
+	var err error
+	for limit := time.Now().Add(f.h.Patience); time.Now().Before(limit) && !errors.Is(err, bus.ErrConsumerLost); {
+		var got []*bus.Delivery
+		got, err = src.Fetch(t.Context(), 100)
+		ds = append(ds, got...)
+	}
+	if !errors.Is(err, bus.ErrConsumerLost) || !errors.Is(src.Healthy(), bus.ErrConsumerLost) {
+		t.Fatalf("after %q: Fetch: %v, Healthy: %v; want ErrConsumerLost of both", ids(ds), err, src.Healthy())
+	}
+	return ds
+}
+
+func rewindsUndisturbed(t *testing.T, f *fixture) {
+	src := f.rewind(t, f.short())
+	for i := range 6 {
+		id := fmt.Sprint(i)
+		f.publish(t, event(id), event("acked"+id), event("nacked"+id))
+		ds := f.fetch(t, src, 3)
+		ack(t, ds[1])
+		nak(t, ds[2], time.Duration(i%2)*f.h.AckWait/4)
+		again := f.fetch(t, src, 2)
+		wantIDs(t, again, "nacked"+id, id)
+		ack(t, again...)
+	}
+	f.idle(t, src)
+	if err := src.Healthy(); err != nil {
+		t.Error(err)
+	}
 }
 
 func rewindsLost(t *testing.T, f *fixture) {

@@ -101,12 +101,8 @@ func (s *Source) readMessage(m *nats.Msg, got *fetchedBatch) {
 		return
 	}
 	s.pulling.countDelivery()
-	if s.endError() != nil {
-		return // it arrives again from a cursor that is made or rewound
-	}
-	if err := s.sequence.take(m.Reply, s.consumer); err != nil {
-		s.endWith(err)
-		return
+	if s.endError() != nil || !s.countDelivery(m.Reply) {
+		return // It arrives again from a cursor that is made or rewound.
 	}
 	if s.recent.wasReused(a) {
 		s.endWith(fmt.Errorf("%w: sequence %d of stream %q is another event now: the stream was restored", bus.ErrConsumerLost, a.sequence, s.stream))

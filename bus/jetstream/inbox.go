@@ -35,8 +35,14 @@ func (s *Source) subscribeInbox() error {
 
 func (i *pullInbox) close() {
 	if i != nil {
-		_ = i.sub.Unsubscribe() // It fails when the connection is closed, and then there is nothing to end.
+		_ = i.sub.Unsubscribe() // It fails when it has ended already, also with the connection.
 	}
+}
+
+// closeInboxes ends both inboxes. Repeated calls do nothing.
+func (s *Source) closeInboxes() {
+	s.inbox.Load().close()
+	s.retiredInbox.Load().close()
 }
 
 // replySubject is where a pull is answered.

@@ -110,7 +110,7 @@ func (s *Source) noDeliveries(w *consumerMonitor) bool {
 
 // verifyConsumer reads the consumer, and whether it is still the one that the Source was opened on.
 func (s *Source) verifyConsumer(ctx context.Context, state *connectionState) (*jetstream.ConsumerInfo, error) {
-	top := *s.highest.Load() // Before the stream is read, which may go on meanwhile.
+	top, counted := *s.highest.Load(), s.counter.last.Load() // Before the stream is read, which may go on meanwhile.
 	stream, consumer, err := s.readConsumer(ctx)
 	if err != nil {
 		return nil, err
@@ -123,6 +123,9 @@ func (s *Source) verifyConsumer(ctx context.Context, state *connectionState) (*j
 			bus.ErrConsumerLost, s.stream, stream.State.LastSeq, top.sequence)
 	case !s.isSameConsumer(consumer.Created):
 		return nil, fmt.Errorf("%w: consumer %q on stream %q was made again", bus.ErrConsumerLost, s.consumer, s.stream)
+	}
+	if err := s.checkCount(consumer, counted); err != nil {
+		return nil, err
 	}
 	if s.verified.Load() != state && top.sequence >= stream.State.FirstSeq {
 		return consumer, s.compareEvent(ctx, top)

@@ -27,16 +27,20 @@ const (
 )
 
 // rewindConsumer takes a group's consumer back to its floor. What it delivers meanwhile to pulls of
-// other processes would not come here first, so it is taken back until there are none.
+// other processes would not come here first, so it is taken back until there are none. If there
+// were some, it is taken back once more: what a replicated consumer delivers while the reset is on
+// its way to the replicas is applied after it.
 func (b *Bus) rewindConsumer(ctx context.Context, stream *jetstream.StreamInfo, info *jetstream.ConsumerInfo) (*jetstream.ConsumerInfo, error) {
+	alone := true
 	for limit := time.Now().Add(rewindTimeout); ; {
-		if info.Delivered.Consumer == 0 && info.NumAckPending == 0 && info.NumWaiting == 0 {
+		if alone && info.Delivered.Consumer == 0 && info.NumAckPending == 0 && info.NumWaiting == 0 {
 			return info, nil
 		}
 		if time.Now().After(limit) {
 			return nil, fmt.Errorf("jetstream: rewind consumer %q on stream %q: %d requests of other processes wait for its events: it can only be rewound by a process that is alone on it: stop the others",
 				info.Name, info.Stream, info.NumWaiting)
 		}
+		alone = info.NumWaiting == 0
 		var err error
 		if info, err = b.rewindOnce(ctx, stream, info); err != nil {
 			return nil, err

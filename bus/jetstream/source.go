@@ -37,7 +37,7 @@ type Source struct {
 	wakeMonitor  chan struct{}             // wakes the monitor: something is odd
 	pulling      pullState                 // Fetch's own
 	recent       recentSequences           // Fetch's own
-	sequence     deliverySequence          // Fetch's own
+	counter      deliveryCounter           // counts if the consumer was rewound
 
 	arrived          atomic.Uint64                   // deliveries that came
 	redelivered      atomic.Uint64                   // of them, those that had come before
@@ -97,7 +97,9 @@ func (b *Bus) Subscribe(ctx context.Context, topic, group string, o *bus.Subscri
 	}
 	b.warnOfPings(consumer.Config.AckWait)
 	s := b.newSource(stream, consumer, want)
-	s.sequence = deliverySequence{counts: o.Rewind, last: consumer.Delivered.Consumer}
+	if o.Rewind {
+		s.counter.startAfter(consumer.Delivered.Consumer)
+	}
 	if made && o.Resume.Sequence > 0 {
 		deleted, err := b.deletedAfter(ctx, stream, o.Resume.Sequence)
 		if err != nil {
@@ -265,8 +267,7 @@ func (s *Source) Close(ctx context.Context) error {
 			err = s.flushSettlements(ctx)
 		}
 		s.endWith(fmt.Errorf("%w: Source.Close was called", bus.ErrClosed))
-		s.inbox.Load().close()
-		s.retiredInbox.Load().close()
+		s.closeInboxes()
 	})
 	return err
 }

@@ -147,16 +147,16 @@ func (b *Bus) Subscribe(ctx context.Context, topic, group string, o *bus.Subscri
 	if err != nil {
 		return nil, err
 	}
-	var sl *groupSlot
+	var src *Source
 	s.withLock(func(int64) {
 		if err = opts.Resume.In(s.name, s.log.next-1); err == nil {
-			sl, err = s.subscribeGroup(topic, group, opts)
+			src, err = s.subscribeGroup(topic, group, opts)
 		}
 	})
 	if err != nil {
 		return nil, err
 	}
-	return newSource(sl), nil
+	return src, nil
 }
 
 // findSubscribed finds the stream of a subscription, or of a publisher, whose group is empty.

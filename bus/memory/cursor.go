@@ -22,6 +22,8 @@ type groupCursor struct {
 	due     deadlineHeap
 	again   []*unsettledEvent // to be redelivered, in order; some may be settled by now
 	waiting []*Source         // that asked for more than there was, in turn
+
+	soleReader *Source // that was to read the cursor alone; nil: there is none, or another one has read it
 }
 
 func newGroupCursor(sl *groupSlot, from uint64, ackWait int64) *groupCursor {
@@ -56,6 +58,24 @@ func (c *groupCursor) isWanted(e *logEntry) bool { return matchesAny(c.filters, 
 // matchesAny reports whether one of the patterns matches the topic.
 func matchesAny(patterns []string, topic string) bool {
 	return slices.ContainsFunc(patterns, func(p string) bool { return bus.Match(p, topic) })
+}
+
+// setSoleReader makes a source the only one that may read the cursor. nil: several may.
+func (c *groupCursor) setSoleReader(s *Source) {
+	if c.soleReader != nil {
+		c.soleReader.forgetRequests()
+	}
+	c.soleReader = s
+}
+
+// nextDeliveryTo hands out the next delivery to a source, or nil. A sole reader misses what another
+// source gets.
+func (c *groupCursor) nextDeliveryTo(s *Source, now int64) *bus.Delivery {
+	d := c.nextDelivery(now)
+	if d != nil && s != c.soleReader {
+		c.setSoleReader(nil)
+	}
+	return d
 }
 
 // nextDelivery hands out the next delivery, or nil: first what is to be redelivered, then what is
@@ -188,7 +208,7 @@ func (c *groupCursor) serveWaiting(now int64) {
 			c.waiting = c.waiting[1:]
 			continue
 		}
-		d := c.nextDelivery(now)
+		d := c.nextDeliveryTo(src, now)
 		if d == nil {
 			return
 		}

@@ -22,6 +22,7 @@ type Source struct {
 	inbox  []*bus.Delivery // handed over, not yet fetched
 	asks   []ask           // oldest first
 	lost   bool            // the cursor was deleted while this waited on it
+	alone  bool            // it was opened to be the cursor's soleReader
 	closed bool
 }
 
@@ -57,13 +58,13 @@ func (s *Source) Fetch(ctx context.Context, most int) ([]*bus.Delivery, error) {
 func (s *Source) TryFetch(most int) (ds []*bus.Delivery, err error) {
 	s.slot.stream.withLock(func(now int64) {
 		ds = s.takeReady()
-		if err = s.checkUsable(); err != nil {
+		if err = s.checkFetchable(); err != nil {
 			return
 		}
 		c := s.slot.cursor
 		c.queueDue(now)
 		for range most {
-			d := c.nextDelivery(now)
+			d := c.nextDeliveryTo(s, now)
 			if d == nil {
 				return
 			}
@@ -95,7 +96,7 @@ func (s *Source) Info(ctx context.Context) (info bus.Info, err error) {
 
 // Healthy implements bus.Source.
 func (s *Source) Healthy() (err error) {
-	s.slot.stream.withLock(func(int64) { err = s.checkUsable() })
+	s.slot.stream.withLock(func(int64) { err = s.checkFetchable() })
 	return err
 }
 
@@ -112,7 +113,7 @@ func (s *Source) Close(context.Context) error {
 func (s *Source) ask(most int, until time.Time) {
 	s.slot.stream.withLock(func(int64) {
 		missing := most - len(s.inbox) - s.openRequest()
-		if missing <= 0 || s.checkUsable() != nil {
+		if missing <= 0 || s.checkFetchable() != nil {
 			return
 		}
 		s.asks = append(s.asks, ask{n: missing, until: until})
@@ -129,7 +130,7 @@ func (s *Source) collect(until time.Time) (ds []*bus.Delivery, wait time.Duratio
 		if ds = s.takeReady(); len(ds) > 0 {
 			return
 		}
-		if err = s.checkUsable(); err != nil || s.openRequest() == 0 {
+		if err = s.checkFetchable(); err != nil || s.openRequest() == 0 {
 			return
 		}
 		wait = min(time.Until(until), time.Until(s.asks[0].until))
@@ -147,7 +148,18 @@ func (s *Source) takeReady() []*bus.Delivery {
 	return ds
 }
 
-// checkUsable says why nothing more can come.
+// checkFetchable says why nothing more may be handed out.
+func (s *Source) checkFetchable() error {
+	if err := s.checkUsable(); err != nil {
+		return err
+	}
+	if s.alone && s.slot.cursor.soleReader != s {
+		return fmt.Errorf("memory: %q of group %q: %w: another source has read it, or rewound it: rewind it", s.slot.topic, s.slot.group, bus.ErrConsumerLost)
+	}
+	return nil
+}
+
+// checkUsable says why the cursor cannot be used.
 func (s *Source) checkUsable() error {
 	switch {
 	case s.closed:

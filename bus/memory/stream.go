@@ -175,8 +175,22 @@ func (s *memoryStream) slotOf(topic, group string) *groupSlot {
 	return nil
 }
 
-// subscribeGroup makes or finds the group's cursor.
-func (s *memoryStream) subscribeGroup(topic, group string, o bus.SubscribeOptions) (*groupSlot, error) {
+// subscribeGroup opens a source on the group's cursor.
+func (s *memoryStream) subscribeGroup(topic, group string, o bus.SubscribeOptions) (*Source, error) {
+	sl, err := s.ensureCursor(topic, group, o)
+	if err != nil {
+		return nil, err
+	}
+	src := newSource(sl)
+	if o.Rewind {
+		src.alone = true
+		sl.cursor.setSoleReader(src)
+	}
+	return src, nil
+}
+
+// ensureCursor makes or finds the group's cursor.
+func (s *memoryStream) ensureCursor(topic, group string, o bus.SubscribeOptions) (*groupSlot, error) {
 	sl := s.slotOf(topic, group)
 	if sl != nil && sl.cursor != nil {
 		sl.cursor.ackWait = int64(o.AckWait)
