@@ -100,6 +100,18 @@ func Join(ctx context.Context, store Store, group string, o *Options) (*Session,
 	return s, nil
 }
 
+// Refresh reads and applies the pauses, and stores the member's row with what Options.Describe
+// returns now. It is for a process that has begun something between Join and Run, which does all of
+// that by itself: it must not be called any more once Run has been, nor concurrently with itself.
+// It blocks for a few readings of the store, and fails if the store does.
+func (s *Session) Refresh(ctx context.Context) error {
+	s.renewal.Store(true)
+	if err := s.refreshAll(ctx); err != nil {
+		return fmt.Errorf("refreshing member of group %q: %w", s.group, err)
+	}
+	return nil
+}
+
 // Run renews the member's row and its leases, and applies pauses as they are set, lifted and end.
 // While the store cannot be reached the last known pauses hold, and those with an end end. It also
 // takes, runs and hands over the partitions that are assigned to this process.

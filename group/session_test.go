@@ -66,6 +66,45 @@ func TestAPauseMeetsAProcessThatIsBack(t *testing.T) {
 	})
 }
 
+// Between Join and Run a process shows what it has begun, and learns of pauses, by Refresh.
+func TestRefreshBeforeRun(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHooked(t)
+		var subscriptions []group.Subscription
+		var applied []group.Paused
+		s, err := group.Join(t.Context(), h, "g", &group.Options{
+			Describe: func() []group.Subscription { return subscriptions },
+			Apply:    func(paused []group.Paused) { applied = paused },
+			Logger:   slog.New(slog.DiscardHandler),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		subscriptions = []group.Subscription{{Topic: "t"}}
+		if _, err := h.store.Put(t.Context(), group.PauseRows, "g", "group", []byte(`{"v":1,"paused":true}`), group.AnyRevision); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Refresh(t.Context()); err != nil || len(applied) != 1 {
+			t.Errorf("Refresh: %v, with pauses %v; want that of the group", err, applied)
+		}
+		members, err := group.Members(t.Context(), h.store, "g")
+		if err != nil || len(members) != 1 || members[0].State != group.Running || len(members[0].Subscriptions) != 1 {
+			t.Errorf("members: %+v, %v; want one with a subscription", members, err)
+		}
+		h.down.Store(true)
+		if err := s.Refresh(t.Context()); err == nil || s.Healthy() == nil {
+			t.Errorf("Refresh without the store: %v, and healthy: %v", err, s.Healthy())
+		}
+		h.down.Store(false)
+		ended, end := context.WithCancel(t.Context())
+		end()
+		if err := s.Run(ended); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // A process that was cut off for longer than its row lives goes on, and when it is back starts
 // nothing before it has read the pauses. One whose store alone is down goes on all the time.
 func TestAProcessThatIsBackStartsNothingBeforeItHasReadThePauses(t *testing.T) {

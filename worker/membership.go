@@ -62,8 +62,9 @@ func (m *membership) leave(ctx context.Context) error {
 	return m.session.Run(ctx)
 }
 
-// start applies the group's pauses to what runs, and lets it begin.
-func (m *membership) start(subs []runningSubscription, drainers []*drainerRun) {
+// start applies the group's pauses to what runs, shows it in the member's row, and lets it begin.
+// So whoever sees what a run has done also sees that this worker is subscribed.
+func (m *membership) start(ctx context.Context, subs []runningSubscription, drainers []*drainerRun) {
 	m.mu.Lock()
 	for _, s := range subs {
 		m.subs = append(m.subs, newMemberSubscription(s))
@@ -71,6 +72,9 @@ func (m *membership) start(subs []runningSubscription, drainers []*drainerRun) {
 	m.drainers = drainers
 	m.pauseAll()
 	m.mu.Unlock()
+	if err := m.session.Refresh(ctx); err != nil && ctx.Err() == nil {
+		m.log.Warn("the worker's subscriptions are not in its member's row yet; it is stored at the next heartbeat", "error", err)
+	}
 	close(m.ready)
 }
 

@@ -120,6 +120,28 @@ func TestPausedGroupStartsNothingAnywhere(t *testing.T) {
 	})
 }
 
+// TestMemberListsWhatItRuns: from the first run on.
+func TestMemberListsWhatItRuns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := newGroupRig(t, 0)
+		g.publish(t, "t", "a", 1)
+		listed := make(chan []group.Member, 1)
+		stop := g.start(t, func(w *Worker) {
+			w.Handle("t", func(ctx context.Context, _ bus.Event) error {
+				members, err := group.Members(ctx, g.store, "g")
+				listed <- members
+				return err
+			}, nil)
+		})
+		members := <-listed
+		if len(members) != 1 || members[0].State != group.Running || len(members[0].Subscriptions) != 1 || members[0].Subscriptions[0].Topic != "t" {
+			t.Errorf("while an event is handled: %+v", members)
+		}
+		stop()
+	})
+}
+
 // TestPausedTopicLeavesOthers, and the group's pause is another one than the topic's.
 func TestPausedTopicLeavesOthers(t *testing.T) {
 	t.Parallel()

@@ -48,7 +48,7 @@ func (w *Worker) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return unlessToldToEnd(ctx, w.o.Logger, errors.Join(err, cut.cutOffError(), member.leave(ctx)))
 	}
-	member.start(subs, w.drainers)
+	member.start(ctx, subs, w.drainers)
 	for _, h := range w.handlers {
 		place := []any{"topic", h.topic, "group", w.group, "bus", w.conns.BusName(), "store", w.conns.StoreName()}
 		if w.conns.nats != nil {
