@@ -37,6 +37,7 @@ func rows() []row {
 		{"Store", store()},
 		{"Flow", flow()},
 		{"Outbox", outbox()},
+		{"Partitions", partitions()},
 	}
 }
 
@@ -100,12 +101,16 @@ func handlers() []panel {
 			queries: []query{{`sum by (reason) (increase(onceish_dead_letters_total{` + selects + `}[$__rate_interval]))`, "{{reason}}"}},
 		},
 		{
-			title: "In flight", describes: "Events that were fetched and are not answered, by process.", kind: "timeseries", unit: "short", width: 12,
+			title: "In flight", describes: "Events that were fetched and are not answered, by process.", kind: "timeseries", unit: "short", width: 8,
 			queries: []query{{`sum by (instance) (onceish_in_flight{` + selects + `})`, "{{instance}}"}},
 		},
 		{
-			title: "Attempts until the end", describes: "Mean attempt with which events succeeded or were given up. 1: nothing is retried.", kind: "timeseries", unit: "short", width: 12,
+			title: "Attempts until the end", describes: "Mean attempt with which events succeeded or were given up. 1: nothing is retried.", kind: "timeseries", unit: "short", width: 8,
 			queries: []query{{`sum by (group, topic) (rate(onceish_attempts_sum{` + selects + `}[$__rate_interval])) / sum by (group, topic) (rate(onceish_attempts_count{` + selects + `}[$__rate_interval]))`, "{{group}} {{topic}}"}},
+		},
+		{
+			title: "Events in a batch", describes: "Mean size of the batches that handlers take, by what ended their collecting.", kind: "timeseries", unit: "short", width: 8,
+			queries: []query{{`sum by (end) (rate(onceish_batch_size_sum{` + selects + `}[$__rate_interval])) / sum by (end) (rate(onceish_batch_size_count{` + selects + `}[$__rate_interval]))`, "{{end}}"}},
 		},
 	}
 }
@@ -167,8 +172,28 @@ func outbox() []panel {
 			queries: []query{{`max by (outbox) (onceish_outbox_oldest_seconds)`, "{{outbox}}"}},
 		},
 		{
-			title: "Dead rows", describes: "Rows that were given up.", kind: "timeseries", unit: "short", width: 8,
+			title: "Dead rows", describes: "Rows that were given up.", kind: "timeseries", unit: "short", width: 4,
 			queries: []query{{`max by (outbox) (onceish_outbox_dead)`, "{{outbox}}"}},
+		},
+		{
+			title: "Rows that are due later", describes: "They are no backlog.", kind: "timeseries", unit: "short", width: 4,
+			queries: []query{{`max by (outbox) (onceish_outbox_scheduled)`, "{{outbox}}"}},
+		},
+	}
+}
+
+func partitions() []panel {
+	return []panel{
+		{
+			title: "Partitions and their owners", describes: "How many partitions there are, and how many have an owner.", kind: "timeseries", unit: "short", width: 12,
+			queries: []query{
+				{`max by (group, topic) (onceish_partitions{` + selects + `})`, "{{group}} {{topic}}: all"},
+				{`sum by (group, topic) (onceish_partitions_owned{` + selects + `})`, "{{group}} {{topic}}: owned"},
+			},
+		},
+		{
+			title: "Moves", describes: "Partitions that processes have taken, handed over or lost.", kind: "timeseries", unit: "short", width: 12, stacked: true,
+			queries: []query{{`sum by (move) (increase(onceish_partitions_moves_total{` + selects + `}[$__rate_interval]))`, "{{move}}"}},
 		},
 	}
 }
