@@ -17,7 +17,6 @@ import (
 type deliveryCounter struct {
 	counts bool
 	last   atomic.Uint64 // the number of the last delivery before which nothing is missing
-	missed bool          // Fetch's own: something is missing after it
 }
 
 // startAfter begins to count after the delivery of this number.

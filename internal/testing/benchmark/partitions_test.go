@@ -48,7 +48,7 @@ func BenchmarkPartitionsMongo(b *testing.B) {
 
 // BenchmarkPartitionsKV is the same on the key-value store.
 func BenchmarkPartitionsKV(b *testing.B) {
-	partitions(b, perMongoRound, func(b *testing.B, r *rig) dedupe.Store { return r.keyValue() })
+	partitions(b, perMongoRound, func(_ *testing.B, r *rig) dedupe.Store { return r.keyValue() })
 }
 
 func partitions(b *testing.B, events int, open func(*testing.B, *rig) dedupe.Store) {
