@@ -84,6 +84,8 @@ type Claim struct {
 	// History (Fresh, DeadLettering) is the last failed attempts, at most MaxHistory, the earliest
 	// first; nil: there were none.
 	History []Attempt
+	// Note is what a Noter keeps with the key, in every state; empty: nothing.
+	Note string
 	// Err is set where the store could not answer this request; the other fields but Key and Nonce
 	// are zero then. It wraps ErrKeyRefused when the store refuses the key for ever. Otherwise
 	// (ErrFull: the store is at its bound) the caller repeats this request alone, backing off.

@@ -28,6 +28,9 @@
 // it ends with, and kept as long as the row. An [Inspector] reports the history and all else that
 // is kept. A key that never failed has none, and costs nothing for it.
 //
+// A [Noter] keeps a short text with a claim, such as a decision that the next run must not make
+// again.
+//
 // A [Transactor] goes from claimed to done in one transaction with the handler's own writes.
 //
 // Adapters: dedupe/memory, dedupe/mongo (MongoDB) and dedupe/kv (a JetStream key-value bucket).

@@ -40,6 +40,8 @@ type Entry struct {
 	// History is the last failed attempts, at most MaxHistory, the earliest first. It stays when
 	// the event is done, dead or reopened, until the row expires or a Mark is written over it.
 	History []Attempt
+	// Note is what a Noter keeps with the key; empty: nothing.
+	Note string
 	// Err is set where this version cannot read the row; the other fields are zero then.
 	Err error
 }

@@ -27,6 +27,7 @@ type kit struct {
 	claimer     dedupe.Claimer
 	reopener    dedupe.Reopener
 	inspector   dedupe.Inspector
+	noter       dedupe.Noter
 	watermarker dedupe.Watermarker
 	remover     dedupe.GroupRemover
 	nonces      atomic.Int64

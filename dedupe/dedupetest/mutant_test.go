@@ -66,6 +66,7 @@ type tampered struct {
 	extend  func(ctx context.Context, cs []dedupe.Claim, lease, ttl time.Duration) ([]error, error)
 	settle  func(ctx context.Context, ss []dedupe.Settlement) ([]error, error)
 	reopen  func(ctx context.Context, keys []dedupe.Key) ([]error, error)
+	note    func(ctx context.Context, ns []dedupe.Note, lease, ttl time.Duration) ([]error, error)
 	inspect func(ctx context.Context, keys []dedupe.Key) ([]dedupe.Entry, error)
 	begin   func(ctx context.Context, group, topic string, at dedupe.Watermark) (dedupe.Watermark, error)
 	advance func(ctx context.Context, group, topic string, at dedupe.Watermark) error
@@ -107,6 +108,13 @@ func (x tampered) Settle(ctx context.Context, ss []dedupe.Settlement) ([]error, 
 		return x.settle(ctx, ss)
 	}
 	return x.allStore.Settle(ctx, ss)
+}
+
+func (x tampered) Note(ctx context.Context, ns []dedupe.Note, lease, ttl time.Duration) ([]error, error) {
+	if x.note != nil {
+		return x.note(ctx, ns, lease, ttl)
+	}
+	return x.allStore.Note(ctx, ns, lease, ttl)
 }
 
 func (x tampered) Reopen(ctx context.Context, keys []dedupe.Key) ([]error, error) {

@@ -16,7 +16,7 @@ import (
 
 func mutants() map[string]mutant {
 	all := make(map[string]mutant)
-	for _, group := range []map[string]mutant{markMutants(), keyMutants(), claimMutants(), settleMutants(), timeMutants(), watermarkMutants(), itemMutants(), attemptMutants(), inspectMutants()} {
+	for _, group := range []map[string]mutant{markMutants(), keyMutants(), claimMutants(), settleMutants(), timeMutants(), watermarkMutants(), itemMutants(), attemptMutants(), inspectMutants(), noteMutants()} {
 		maps.Copy(all, group)
 	}
 	return all

@@ -22,6 +22,7 @@ type allStore interface {
 	dedupe.Claimer
 	dedupe.Reopener
 	dedupe.Inspector
+	dedupe.Noter
 	dedupe.Watermarker
 }
 
@@ -171,6 +172,14 @@ func (r rig) Extend(ctx context.Context, cs []dedupe.Claim, lease, ttl time.Dura
 func (r rig) Settle(ctx context.Context, ss []dedupe.Settlement) (errs []error, err error) {
 	err = r.through(keysOf(ss, func(s dedupe.Settlement) dedupe.Key { return s.Claim.Key }), func(i int) error {
 		errs, err = r.allStore.Settle(ctx, drop(ss, i))
+		return err
+	})
+	return errs, err
+}
+
+func (r rig) Note(ctx context.Context, ns []dedupe.Note, lease, ttl time.Duration) (errs []error, err error) {
+	err = r.through(keysOf(ns, func(n dedupe.Note) dedupe.Key { return n.Claim.Key }), func(i int) error {
+		errs, err = r.allStore.Note(ctx, drop(ns, i), lease, ttl)
 		return err
 	})
 	return errs, err

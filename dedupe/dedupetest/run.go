@@ -85,6 +85,9 @@ func cases(able *kit) []testcase {
 	if claims(able) && able.inspector != nil {
 		all = append(all, inspectCases(able)...)
 	}
+	if notes(able) {
+		all = append(all, noteCases(able)...)
+	}
 	if watermarks(able) {
 		all = append(all, watermarkCases()...)
 	}
@@ -125,6 +128,7 @@ func (k *kit) bind() {
 	k.store = k.s.Store
 	k.claimer, _ = k.store.(dedupe.Claimer)
 	k.reopener, _ = k.store.(dedupe.Reopener)
+	k.noter, _ = k.store.(dedupe.Noter)
 	k.inspector, _ = k.store.(dedupe.Inspector)
 	k.watermarker, _ = k.store.(dedupe.Watermarker)
 	k.remover, _ = k.store.(dedupe.GroupRemover)

@@ -31,6 +31,7 @@ func scenarios() []scenario {
 		{name: "claim of what is done", needs: claims, prepare: claimDone},
 		{name: "claim with another payload", needs: claims, prepare: claimReused},
 		{name: "extension", needs: claims, wait: lapse, prepare: extendAgain},
+		{name: "note", needs: notes, prepare: notedAgain},
 		{name: "stale settlement", needs: claims, prepare: settleStale},
 		{name: "reopening", needs: reopens, prepare: reopenAgain},
 		{name: "begin", needs: watermarks, prepare: beginAgain},

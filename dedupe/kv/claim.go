@@ -122,7 +122,7 @@ func (c *claimChange) onKept(e keyEntry) {
 func (c *claimChange) setAnswer(e keyEntry, state dedupe.State, now serverclock.Instant) {
 	*c.claim = dedupe.Claim{
 		Key: c.request.Key, Nonce: c.request.Nonce, State: state, Token: e.claimToken(), Age: max(0, now.Time.Sub(e.claimedSince())),
-		Hash: e.row.Hash, Attempts: e.row.Attempts, Crashes: e.row.Crashes,
+		Hash: e.row.Hash, Attempts: e.row.Attempts, Crashes: e.row.Crashes, Note: e.row.Note,
 	}
 	if state == dedupe.DeadLettering {
 		c.claim.Reason, c.claim.Letter = e.row.Reason, e.row.Letter

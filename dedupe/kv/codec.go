@@ -44,6 +44,7 @@ func (r *keyRow) encodeRow() []byte {
 	b = appendCount(b, "crashes", r.Crashes)
 	b = appendText(b, "reason", r.Reason)
 	b = appendText(b, "letter", r.Letter)
+	b = appendText(b, "note", r.Note)
 	b = appendHistory(b, r.History)
 	if r.Spare > 0 {
 		b = append(append(appendName(b, "spare"), spareText[:min(r.Spare, len(spareText))]...), '"')
@@ -150,6 +151,7 @@ type stateValue struct {
 	Crashes  int          `json:"crashes"`
 	Reason   jsonText     `json:"reason"`
 	Letter   jsonText     `json:"letter"`
+	Note     jsonText     `json:"note"`
 
 	History json.RawMessage `json:"history"`
 }
@@ -177,7 +179,7 @@ func decodeRow(data []byte) (*keyRow, error) {
 	return &keyRow{
 		Phase: phase, Owner: string(v.Owner), Token: v.Token, Span: time.Duration(v.Span), TTL: time.Duration(v.TTL),
 		Since: since, Hash: v.Hash, Attempts: v.Attempts, Crashes: v.Crashes, Reason: string(v.Reason), Letter: string(v.Letter),
-		History: decodeHistory(v.History),
+		Note: string(v.Note), History: decodeHistory(v.History),
 	}, nil
 }
 

@@ -55,7 +55,7 @@
 //	ttl       from when the revision was stored: when the row is over, though its message may stay a little longer
 //	since     when the key was first claimed, if not in this revision
 //	hash      of the payload that was claimed first
-//	attempts, crashes, reason, letter   as in dedupe.Claim
+//	attempts, crashes, reason, letter, note   as in dedupe.Claim
 //	history   last failed attempts, the earliest first: dedupe.Attempt
 //	spare     nothing: bytes for the next revision, in a bucket that is bounded
 //

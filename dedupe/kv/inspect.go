@@ -42,7 +42,7 @@ func (e keyEntry) toEntry(now serverclock.Instant) dedupe.Entry {
 	}
 	entry := dedupe.Entry{
 		Phase: r.Phase, Owner: r.Owner, Token: e.claimToken(), ExpiresIn: e.stored.Add(r.TTL).Sub(now.Earliest()),
-		Hash: r.Hash, Attempts: r.Attempts, Crashes: r.Crashes, History: r.History,
+		Hash: r.Hash, Attempts: r.Attempts, Crashes: r.Crashes, History: r.History, Note: r.Note,
 	}
 	if r.Phase.Leased() || r.Phase == dedupe.PhaseFree {
 		entry.HeldFor = e.timeLeft(now)

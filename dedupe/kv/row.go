@@ -30,6 +30,7 @@ type keyRow struct {
 	Crashes  int
 	Reason   string
 	Letter   string
+	Note     string
 	// History is never written to: copies of the row share it.
 	History []dedupe.Attempt
 	// Spare is how many bytes are kept free in the value for what its next revision grows by. It

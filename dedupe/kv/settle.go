@@ -81,7 +81,7 @@ func (h *ownedClaim) rowOrClaim(e keyEntry, now serverclock.Instant, p dedupe.Ph
 	c := h.claim
 	e.row = &keyRow{
 		Phase: p, Owner: c.Nonce, Token: c.Token, Since: now.Time.Add(-max(0, c.Age)).UTC(), Hash: c.Hash,
-		Attempts: max(0, c.Attempts), Crashes: max(0, c.Crashes), History: slices.Clone(c.History),
+		Attempts: max(0, c.Attempts), Crashes: max(0, c.Crashes), History: slices.Clone(c.History), Note: c.Note,
 	}
 	if p == dedupe.PhaseDeadLettering {
 		e.row.Reason, e.row.Letter = dedupe.TrimReason(c.Reason, dedupe.MaxReason), c.Letter

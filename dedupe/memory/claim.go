@@ -79,7 +79,7 @@ func (s *Store) setLease(r *keyRow, slot uint32, lease, ttl time.Duration, now i
 func (s *Store) newClaim(r *keyRow, slot uint32, q *dedupe.Request, state dedupe.State, now int64) dedupe.Claim {
 	c := dedupe.Claim{
 		Key: q.Key, Nonce: q.Nonce, State: state, Token: r.token,
-		Attempts: int(r.attempts), Crashes: int(r.crashes),
+		Attempts: int(r.attempts), Crashes: int(r.crashes), Note: s.table.noteOf(slot),
 	}
 	if r.since != reopened {
 		c.Age = time.Duration(now - r.since)

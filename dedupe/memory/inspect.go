@@ -31,7 +31,7 @@ func (s *Store) newEntry(r *keyRow, slot uint32, now int64) dedupe.Entry {
 	e := dedupe.Entry{
 		Phase: r.phase, Token: r.token, ExpiresIn: time.Duration(r.expires - now),
 		Hash: bytes.Clone(s.table.hashOf(r, slot)), Attempts: int(r.attempts), Crashes: int(r.crashes),
-		History: slices.Clone(s.table.historyOf(slot)),
+		History: slices.Clone(s.table.historyOf(slot)), Note: s.table.noteOf(slot),
 	}
 	if r.phase.Leased() || r.phase == dedupe.PhaseFree {
 		e.HeldFor = time.Duration(max(r.until-now, 0))

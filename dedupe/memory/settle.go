@@ -21,18 +21,23 @@ func (s *Store) Extend(ctx context.Context, cs []dedupe.Claim, lease, ttl time.D
 	defer s.mu.Unlock()
 	now := s.sinceEpoch()
 	for i := range cs {
-		r, slot := s.table.findRow(ids[i], now)
-		if r == nil {
-			r, slot = s.restoreRow(ids[i], &cs[i], now)
-		}
-		if !s.isOwner(r, &cs[i]) || !r.phase.Leased() {
-			errs[i] = dedupe.ErrSuperseded
-			continue
-		}
-		s.setLease(r, slot, lease, ttl, now)
+		_, errs[i] = s.extendRow(ids[i], &cs[i], lease, ttl, now)
 	}
 	s.table.sweepSome(now)
 	return errs, nil
+}
+
+// extendRow renews a claim, and returns the slot of its row.
+func (s *Store) extendRow(k keyID, c *dedupe.Claim, lease, ttl time.Duration, now int64) (uint32, error) {
+	r, slot := s.table.findRow(k, now)
+	if r == nil {
+		r, slot = s.restoreRow(k, c, now)
+	}
+	if !s.isOwner(r, c) || !r.phase.Leased() {
+		return 0, dedupe.ErrSuperseded
+	}
+	s.setLease(r, slot, lease, ttl, now)
+	return slot, nil
 }
 
 // Settle implements dedupe.Claimer.
@@ -82,6 +87,9 @@ func (s *Store) restoreRow(k keyID, c *dedupe.Claim, now int64) (*keyRow, uint32
 	}
 	if len(c.History) > 0 {
 		s.table.extraOf(slot).history = slices.Clone(c.History)
+	}
+	if c.Note != "" {
+		s.table.extraOf(slot).note = strings.Clone(c.Note)
 	}
 	s.table.setHash(r, slot, c.Hash)
 	s.tokens = max(s.tokens, c.Token)

@@ -16,6 +16,7 @@ import (
 var (
 	_ dedupe.Store       = (*Store)(nil)
 	_ dedupe.Claimer     = (*Store)(nil)
+	_ dedupe.Noter       = (*Store)(nil)
 	_ dedupe.Reopener    = (*Store)(nil)
 	_ dedupe.Inspector   = (*Store)(nil)
 	_ dedupe.Watermarker = (*Store)(nil)

@@ -30,6 +30,7 @@ const longHash = math.MaxUint8
 type rowExtra struct {
 	hash           []byte
 	reason, letter string
+	note           string
 	history        []dedupe.Attempt
 }
 
@@ -129,7 +130,7 @@ func (t *rowTable) extraOf(slot uint32) *rowExtra {
 func (t *rowTable) forgetLetter(slot uint32) {
 	e := t.extraOf(slot)
 	e.reason, e.letter = "", ""
-	if e.hash == nil && e.history == nil {
+	if e.hash == nil && e.history == nil && e.note == "" {
 		delete(t.extras, slot)
 	}
 }
@@ -140,6 +141,14 @@ func (t *rowTable) historyOf(slot uint32) []dedupe.Attempt {
 		return e.history
 	}
 	return nil
+}
+
+// noteOf returns what is noted; mostly nothing.
+func (t *rowTable) noteOf(slot uint32) string {
+	if e := t.extras[slot]; e != nil {
+		return e.note
+	}
+	return ""
 }
 
 // appendAttempt adds to a row's history; nil: nothing.

@@ -79,6 +79,7 @@
 //	hash         of the first payload
 //	reason       why it was given up: dead-lettering and dead only
 //	letter       id of the dead letter: dead-lettering and dead only
+//	note         what a Noter keeps; absent: nothing
 //	history      last failed attempts, the earliest first; absent: none failed
 //	session      id of the session whose transaction may lock the row: claimed only
 //	expireAt     when the row counts as absent, whether it is still there or not

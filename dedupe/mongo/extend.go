@@ -36,12 +36,17 @@ func (s *Store) extendBatch(ctx context.Context, cs []dedupe.Claim, errs []error
 		return leasedRow(&cs[i], c.ids[i], expired, lease, ttl)
 	}
 	return s.changeClaims(ctx, []*rowChange{c}, c.ids, errs, restored, func(i int, r *storedRow) error {
-		switch nonce := cs[i].Nonce; {
-		case nonce != "" && r.isAbsent():
-			return errUncounted
-		case !r.leasedBy(nonce):
-			return dedupe.ErrSuperseded
-		}
-		return nil
+		return judgeLeased(cs[i].Nonce, r)
 	})
+}
+
+// judgeLeased judges the renewal of a claim by its row as it is afterwards.
+func judgeLeased(nonce string, r *storedRow) error {
+	switch {
+	case nonce != "" && r.isAbsent():
+		return errUncounted
+	case !r.leasedBy(nonce):
+		return dedupe.ErrSuperseded
+	}
+	return nil
 }

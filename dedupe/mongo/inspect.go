@@ -30,7 +30,7 @@ func (r *storedRow) toEntry() dedupe.Entry {
 	}
 	e := dedupe.Entry{
 		Phase: r.phase, Owner: r.owner, Token: uint64(max(0, r.token)), Age: r.claimAge(), ExpiresIn: fromMillis(r.expire - r.now),
-		Hash: r.hash, Attempts: int(r.attempts), Crashes: int(r.crashes), History: readHistory(r.history),
+		Hash: r.hash, Attempts: int(r.attempts), Crashes: int(r.crashes), History: readHistory(r.history), Note: r.note,
 	}
 	if r.phase.Leased() || r.phase == dedupe.PhaseFree {
 		e.HeldFor = r.timeLeft()

@@ -27,6 +27,6 @@ func reopenUpdate() bson.A {
 	return bson.A{
 		expr.Set(expr.Field("state", dedupe.PhaseFree.String()), expr.Field("owner", ""), expr.Field("lease_until", expr.Now),
 			expr.Field("attempts", int32(0)), expr.Field("crashes", int32(0))),
-		expr.Unset("hash", "since", "reason", "letter"),
+		expr.Unset("hash", "since", "reason", "letter", "note"),
 	}
 }

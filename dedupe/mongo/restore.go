@@ -121,6 +121,9 @@ func claimRow(c *dedupe.Claim, id string, expired *storedRow, at serverclock.Ins
 	if len(c.History) > 0 {
 		d = append(d, expr.Field("history", historyArray(c.History)))
 	}
+	if c.Note != "" {
+		d = append(d, expr.Field("note", c.Note))
+	}
 	return d
 }
 

@@ -23,6 +23,7 @@ type storedRow struct {
 	attempts, crashes int64
 	hash              []byte
 	reason, letter    string
+	note              string
 	history           bson.RawValue // decoded by readHistory where it is needed
 	expire, now       int64
 	session           bson.Raw // that may lock the row in a transaction
@@ -65,6 +66,8 @@ func (r *storedRow) setField(name string, v bson.RawValue) {
 		r.reason, _ = v.StringValueOK()
 	case "letter":
 		r.letter, _ = v.StringValueOK()
+	case "note":
+		r.note, _ = v.StringValueOK()
 	case "history":
 		r.history = v
 	case "expireAt":
@@ -143,7 +146,7 @@ func (r *storedRow) toRecord() dedupe.Record {
 func (r *storedRow) toClaim(q *dedupe.Request, s dedupe.State) dedupe.Claim {
 	return dedupe.Claim{
 		Key: q.Key, State: s, Nonce: q.Nonce, Token: uint64(max(0, r.token)), HeldFor: r.timeLeft(), Age: r.claimAge(), Hash: r.hash,
-		Attempts: int(r.attempts), Crashes: int(r.crashes),
+		Attempts: int(r.attempts), Crashes: int(r.crashes), Note: r.note,
 	}
 }
 

@@ -25,6 +25,7 @@ var (
 	_ dedupe.Store       = (*Store)(nil)
 	_ dedupe.Claimer     = (*Store)(nil)
 	_ dedupe.Inspector   = (*Store)(nil)
+	_ dedupe.Noter       = (*Store)(nil)
 	_ dedupe.Reopener    = (*Store)(nil)
 	_ dedupe.Transactor  = (*Store)(nil)
 	_ dedupe.Watermarker = (*Store)(nil)

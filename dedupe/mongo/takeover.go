@@ -111,6 +111,9 @@ func (p *pendingClaim) startOver(r *storedRow) *rowMove {
 	if !r.history.IsZero() {
 		gone = append(gone, "history")
 	}
+	if r.note != "" {
+		gone = append(gone, "note")
+	}
 	fresh := &storedRow{raw: r.raw, id: r.id, token: r.token, phase: r.phase, session: r.session}
 	return p.newMove(fresh, dedupe.Fresh, r.token+1, bson.A{expr.Set(fields...), expr.Unset(gone...)})
 }
