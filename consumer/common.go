@@ -30,6 +30,7 @@ type common struct {
 	store             dedupe.Store       // that of the claimer
 	watermarks        dedupe.Watermarker // nil: the store has none
 	transactor        dedupe.Transactor  // nil: runs are marked afterwards
+	noter             dedupe.Noter       // nil: none keeps notes
 	observers         *observers         // whoever of them is told of calls of the store is in what makes these
 	limit             *startLimit        // nil: there is none
 	letters           bus.TopicInfo      // of the dead-letter topic
@@ -72,7 +73,7 @@ func prepareSubscription(ctx context.Context, b bus.Bus, topic, group string,
 	}
 	c := &common{
 		options: opts, group: group, subscribed: topic, handler: h, values: context.WithoutCancel(ctx),
-		bus: b, claimer: claimer, store: watching.observeStore(store), transactor: transactor, observers: watching,
+		bus: b, claimer: claimer, store: watching.observeStore(store), transactor: transactor, noter: noterOf(store, opts.Mode, watching), observers: watching,
 		limit: newStartLimit(opts, topic), ownerPrefix: rand.Text() + "-", slots: newSlots(opts),
 	}
 	c.watermarks, _ = store.(dedupe.Watermarker)

@@ -57,6 +57,10 @@ type Attempt struct {
 	// Copied reports that the event was published once more on purpose: redriven, replayed, or
 	// republished from an outbox.
 	Copied bool
+	// Note is what an earlier run of the event has kept by KeepNote. Empty: nothing.
+	Note string
+
+	notes *noteKeeper // nil: none can be kept
 }
 
 type attemptKey struct{}

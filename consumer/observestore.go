@@ -72,6 +72,24 @@ func (c *observedClaimer) Settle(ctx context.Context, ss []dedupe.Settlement) ([
 	return observeCall(c.observers, "settle", len(ss), func() ([]error, error) { return c.claimer.Settle(ctx, ss) })
 }
 
+// observedNoter is a noter whose calls are observed.
+type observedNoter struct {
+	noter     dedupe.Noter
+	observers *observers
+}
+
+func (s *observers) observeNoter(n dedupe.Noter) dedupe.Noter {
+	if len(s.storeCalls) == 0 {
+		return n
+	}
+	return &observedNoter{n, s}
+}
+
+// Note implements dedupe.Noter.
+func (n *observedNoter) Note(ctx context.Context, ns []dedupe.Note, lease, ttl time.Duration) ([]error, error) {
+	return observeCall(n.observers, "note", len(ns), func() ([]error, error) { return n.noter.Note(ctx, ns, lease, ttl) })
+}
+
 // observedTransactor is a transactor whose calls are observed.
 type observedTransactor struct {
 	transactor dedupe.Transactor

@@ -229,7 +229,10 @@ func (w *slotWorker) quitWorker() {
 
 // runHandler calls the handler.
 func (e *engine) runHandler(ctx context.Context, event bus.Event, a Attempt, c dedupe.Claim) (v protocol.Verdict) {
-	a.IdempotencyKey = idempotencyKey(a.Key)
+	a.IdempotencyKey, a.Note = idempotencyKey(a.Key), c.Note
+	if e.noter != nil {
+		a.notes = &noteKeeper{noter: e.noter, claim: c, o: e.o}
+	}
 	defer func() {
 		if p := recover(); p != nil {
 			err := fmt.Errorf("panic: %v", p)

@@ -18,6 +18,7 @@ type processStore struct {
 var (
 	_ dedupe.Store       = (*processStore)(nil)
 	_ dedupe.Claimer     = (*processStore)(nil)
+	_ dedupe.Noter       = (*processStore)(nil)
 	_ dedupe.Watermarker = (*processStore)(nil)
 )
 
@@ -107,6 +108,11 @@ func (s *processStore) Claim(ctx context.Context, rs []dedupe.Request) ([]dedupe
 // Extend implements dedupe.Claimer.
 func (s *processStore) Extend(ctx context.Context, cs []dedupe.Claim, lease, ttl time.Duration) ([]error, error) {
 	return guardCall(s.p, dedupe.ErrClosed, func() ([]error, error) { return s.inner.Extend(ctx, cs, lease, ttl) })
+}
+
+// Note implements dedupe.Noter.
+func (s *processStore) Note(ctx context.Context, ns []dedupe.Note, lease, ttl time.Duration) ([]error, error) {
+	return guardCall(s.p, dedupe.ErrClosed, func() ([]error, error) { return s.inner.Note(ctx, ns, lease, ttl) })
 }
 
 // Watermarks implements dedupe.Watermarker.
