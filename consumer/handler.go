@@ -57,6 +57,10 @@ type Attempt struct {
 	// Copied reports that the event was published once more on purpose: redriven, replayed, or
 	// republished from an outbox.
 	Copied bool
+	// Crashes is how many claims of the event ended by their lease alone. 0 in mode SeenMark.
+	Crashes int
+	// At is the position of the delivery that the run is for.
+	At bus.Position
 	// Note is what an earlier run of the event has kept by KeepNote. Empty: nothing.
 	Note string
 

@@ -103,7 +103,7 @@ func (w *slotWorker) takeJob() bool {
 		}
 		w.job, w.event = j, *j.Event()
 		w.claimed = j.Claim(now)
-		w.attempt = Attempt{Number: j.Attempt(), Token: j.Token(), Key: j.Key(), Copied: j.Copied()}
+		w.attempt = Attempt{Number: j.Attempt(), Token: j.Token(), Key: j.Key(), Copied: j.Copied(), Crashes: j.Crashes(), At: j.Position()}
 		w.wakeLoops(now)
 		return true
 	}
@@ -229,7 +229,7 @@ func (w *slotWorker) quitWorker() {
 
 // runHandler calls the handler.
 func (e *engine) runHandler(ctx context.Context, event bus.Event, a Attempt, c dedupe.Claim) (v protocol.Verdict) {
-	a.IdempotencyKey, a.Note = idempotencyKey(a.Key), c.Note
+	a.IdempotencyKey, a.Note = IdempotencyKey(a.Key), c.Note
 	if e.noter != nil {
 		a.notes = &noteKeeper{noter: e.noter, claim: c, o: e.o}
 	}
@@ -247,8 +247,9 @@ func (e *engine) runHandler(ctx context.Context, event bus.Event, a Attempt, c d
 
 var errGoexit = errors.New("the handler ended its goroutine (runtime.Goexit) instead of returning")
 
-// idempotencyKey fits every service's limits: 32 hexadecimal digits.
-func idempotencyKey(k dedupe.Key) string {
+// IdempotencyKey is Attempt.IdempotencyKey for the event of a key: 32 hexadecimal digits, which fits
+// every service's limits.
+func IdempotencyKey(k dedupe.Key) string {
 	text := make([]byte, 0, 256)
 	parts := []string{k.Topic, k.Group, k.ID}
 	if k.Scope != "" {

@@ -125,6 +125,9 @@ func (j *Job) Crashes() int { return j.claim.Crashes }
 
 func (j *Job) arrivalCount() int { return j.copies[0].Delivery.Arrivals }
 
+// Position is that of the delivery that it runs for.
+func (j *Job) Position() bus.Position { return j.position() }
+
 func (j *Job) position() bus.Position { return j.copies[0].Delivery.At }
 
 // queueSequence is where the job lies in its key queue.

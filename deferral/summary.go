@@ -1,0 +1,117 @@
+package deferral
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/consumer"
+)
+
+// summarize is the handler of the subscription to the topic of deferred events. It is called for
+// the first event of a key; the others of the key, which wait for it in the subscription, are
+// claimed and settled with it, and are recognised as done when their turn comes.
+func (t *Tracker) summarize(ctx context.Context, e bus.Event) error {
+	head, err := decodeEvent(e, t.group)
+	switch {
+	case err != nil:
+		return consumer.Permanent(err)
+	case head.flush:
+		return nil
+	}
+	a := consumer.AttemptFrom(ctx)
+	head.own.Scope = a.Key.Scope
+	if wait, due := t.ticks.isDue(a.At.Sequence); !due {
+		return consumer.Snooze(wait)
+	}
+	t.index.ensure(head.key, t.newEntry(a.At, &head))
+	b, err := t.collect(ctx, &head, a)
+	if err != nil {
+		return err
+	}
+	defer b.release()
+	return b.run(ctx)
+}
+
+// run calls the handler, and settles what it was called for.
+func (b *batch) run(ctx context.Context) error {
+	t, began := b.tracker, time.Now()
+	err := b.callHandler(ctx)
+	items, err := b.verdicts(err)
+	if done := b.settle(ctx, items); done > 0 {
+		t.observe(Observation{Outcome: OutcomeProcessed, Key: b.head.key, Events: done, Took: time.Since(began)})
+	}
+	if err == nil {
+		return b.headAgain()
+	}
+	t.observe(Observation{Outcome: OutcomeRetry, Key: b.head.key, Events: len(b.items), Took: time.Since(began), Err: err})
+	return b.blame(ctx, err)
+}
+
+func (b *batch) callHandler(ctx context.Context) error {
+	ctx, stop := b.keepClaims(ctx)
+	defer stop()
+	return b.tracker.handler(context.WithValue(ctx, runsKey{}, b.runs()), b.head.key, b.events())
+}
+
+// verdicts returns what became of each event, and the verdict of the first.
+func (b *batch) verdicts(err error) (done []bool, verdict error) {
+	done = make([]bool, len(b.items))
+	each, ok := errors.AsType[Items](err)
+	for i := range done {
+		done[i] = err == nil || ok && i < len(each) && each[i] == nil
+	}
+	switch {
+	case !ok || len(done) == 0:
+		return done, err
+	case len(each) > len(done):
+		return make([]bool, len(done)), fmt.Errorf("the handler returned %d items for %d events", len(each), len(done))
+	case len(each) == 0:
+		return done, errors.New("the handler returned no items")
+	}
+	return done, each[0]
+}
+
+// headAgain returns what becomes of the event that the subscription has called for, once its
+// summary is done. The summary may have been full before it was reached.
+func (b *batch) headAgain() error {
+	if b.hasHead() {
+		return nil
+	}
+	return consumer.Snooze(0)
+}
+
+// blame returns the verdict on the event that the subscription has called for. It is to blame if
+// the summary was for it alone. Of several, nobody knows which; before the first is given up, it is
+// tried alone.
+func (b *batch) blame(ctx context.Context, err error) error {
+	switch {
+	case len(b.items) == 1 && b.hasHead():
+		return err
+	case !b.hasHead():
+		return consumer.Snooze(b.tracker.summary.Backoff.Base)
+	case !consumer.IsPermanent(err):
+		return err
+	}
+	if noted := consumer.KeepNote(ctx, noteAlone); noted != nil {
+		return errors.Join(errors.New(err.Error()), noted)
+	}
+	return consumer.RetryAfter(0, errors.New(err.Error())) // no verdict on it alone yet
+}
+
+// settledObserver is told what the subscription settles.
+type settledObserver struct{ tracker *Tracker }
+
+// Observe implements consumer.Observer.
+func (s settledObserver) Observe(o consumer.Observation) {
+	switch o.Outcome {
+	case consumer.OutcomeDead:
+		s.tracker.observe(Observation{Outcome: OutcomeProcessFailed, Events: 1, Err: o.Err})
+		s.tracker.index.remove(o.At.Sequence)
+	case consumer.OutcomeHandled, consumer.OutcomeDuplicate, consumer.OutcomeSkipped:
+		s.tracker.index.remove(o.At.Sequence)
+	default: // it comes again
+	}
+}

@@ -1,0 +1,266 @@
+package deferral
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/onceish/onceish/consumer"
+	"github.com/onceish/onceish/group"
+	"github.com/onceish/onceish/internal/backoff"
+)
+
+// pausedBy is who pauses the subscription between ticks: so nothing is held unacked while it waits.
+const pausedBy = "deferral"
+
+// ticker says when summaries are due: an interval after the first deferred event, all that is
+// deferred by then. What is deferred meanwhile is due an interval later.
+type ticker struct {
+	tracker *Tracker
+	poked   chan struct{} // has room for one
+
+	mu      sync.Mutex
+	horizon uint64    // summaries of what lies up to there are due
+	moved   time.Time // when it was moved there
+	flushed bool      // what is there is due at once
+}
+
+func newTicker(t *Tracker) *ticker { return &ticker{tracker: t, poked: make(chan struct{}, 1)} }
+
+// poke has the ticker look again at what is due.
+func (k *ticker) poke() {
+	select {
+	case k.poked <- struct{}{}:
+	default:
+	}
+}
+
+// flush makes due what is deferred.
+func (k *ticker) flush() {
+	k.mu.Lock()
+	k.flushed = true
+	k.mu.Unlock()
+	k.poke()
+}
+
+// isDue reports whether an event may be summed up. If not, it comes again after a while, or when
+// the subscription is resumed.
+func (k *ticker) isDue(sequence uint64) (again time.Duration, due bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	left := k.tracker.Config().Interval - time.Since(k.moved)
+	return min(max(left, 100*time.Millisecond), 5*time.Second), sequence <= k.horizon
+}
+
+// due returns when the next summaries are, given the first event that waits: in the past, if they
+// are due already.
+func (k *ticker) due(first *entry) time.Time {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	at := first.since.Add(k.tracker.Config().Interval)
+	if first.at.Sequence <= k.horizon { // it is being summed up, and holds up no other
+		at = k.moved.Add(k.tracker.Config().Interval)
+	}
+	if k.flushed {
+		at = time.Now()
+	}
+	return at
+}
+
+func (k *ticker) isPending(first *entry) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return first.at.Sequence <= k.horizon
+}
+
+// move makes due what lies up to a sequence.
+func (k *ticker) move(sequence uint64) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.horizon, k.moved, k.flushed = sequence, time.Now(), false
+}
+
+func (k *ticker) dueUpTo() uint64 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.horizon
+}
+
+func (k *ticker) isFlushed() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.flushed
+}
+
+// tickRun is the state of a ticker's run.
+type tickRun struct {
+	*ticker
+
+	sub     *consumer.Subscription
+	lease   *group.Lease // nil: none is held
+	resumed bool
+	paused  time.Time // when it was paused last
+}
+
+// run resumes the subscription whenever summaries are due, and pauses it when they are done.
+func (k *ticker) run(ctx context.Context, sub *consumer.Subscription) {
+	r := &tickRun{ticker: k, sub: sub, paused: time.Now()}
+	defer r.end(ctx)
+	r.finishLeftovers(ctx)
+	for ctx.Err() == nil {
+		first, last, ok, changed := k.tracker.index.oldest()
+		switch {
+		case ok && !time.Now().Before(k.due(&first)) || !ok && k.isFlushed():
+			r.begin(ctx, last)
+		case ok && k.isPending(&first):
+			r.await(ctx, changed, time.Until(k.due(&first)))
+		case r.resumed:
+			r.settleDown(ctx)
+		case ok:
+			r.await(ctx, changed, time.Until(k.due(&first)))
+		default:
+			r.await(ctx, changed, pauseFor)
+			r.refreshPause()
+		}
+	}
+}
+
+// await waits for a change, until it is time, or until the lease is lost.
+func (r *tickRun) await(ctx context.Context, changed <-chan struct{}, d time.Duration) {
+	timer := time.NewTimer(max(d, time.Millisecond))
+	defer timer.Stop()
+	var lost <-chan struct{}
+	if r.lease != nil {
+		lost = r.lease.Done()
+	}
+	select {
+	case <-changed:
+	case <-r.poked:
+	case <-timer.C:
+	case <-lost:
+		r.lease = nil
+		r.pause()
+		r.tracker.log.Warn("another process makes the summaries of the group now")
+		r.move(0)
+	case <-ctx.Done():
+	}
+}
+
+// begin makes due what is known up to a sequence, if this process is the one that makes summaries.
+func (r *tickRun) begin(ctx context.Context, last uint64) {
+	t := r.tracker
+	if !r.holdLease(ctx) {
+		r.refreshPause()
+		r.move(0)
+		_ = backoff.Sleep(ctx, min(t.Config().Interval/2, 5*time.Second))
+		r.forget(ctx, last)
+		return
+	}
+	r.forget(ctx, last)
+	r.move(last)
+	r.resume()
+}
+
+// forget forgets what other processes have done, and what was due before and is no longer stored.
+func (r *tickRun) forget(ctx context.Context, last uint64) {
+	t := r.tracker
+	err := t.forgetDone(ctx, t.index.all(last))
+	if err == nil {
+		err = t.forgetGone(ctx, t.index.all(r.dueUpTo()))
+	}
+	if err != nil && ctx.Err() == nil {
+		t.observeError("it is not known which deferred events are done; retrying", err)
+	}
+}
+
+// holdLease reports whether this process is the one that makes summaries.
+func (r *tickRun) holdLease(ctx context.Context) bool {
+	session := r.tracker.options.Session
+	if session == nil || r.lease != nil && r.lease.Err() == nil {
+		return true
+	}
+	call, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	lease, err := session.Acquire(call, "deferral "+r.tracker.topic)
+	switch {
+	case err == nil:
+		r.lease = lease
+		return true
+	case !errors.Is(err, group.ErrHeld) && ctx.Err() == nil:
+		r.tracker.observeError("it is not known which process makes summaries; retrying", err)
+	}
+	return false
+}
+
+// finishLeftovers lets the subscription ack what was summed up by a process that has ended.
+func (r *tickRun) finishLeftovers(ctx context.Context) {
+	if _, _, waits, _ := r.tracker.index.oldest(); waits || !r.holdLease(ctx) {
+		return
+	}
+	if lag, err := r.sub.Lag(ctx); err == nil && lag.Pending+lag.Unsettled > 0 {
+		r.resume()
+	}
+}
+
+// idleCheck is how often a subscription is looked at that is about to be paused.
+const idleCheck = 250 * time.Millisecond
+
+// settleDown pauses the subscription once it has acked what is done. It gives up on that when
+// nothing was acked for a second, or events wait that are not due.
+func (r *tickRun) settleDown(ctx context.Context) {
+	before, quiet := r.settled(), 0
+	for quiet < 4 {
+		if backoff.Sleep(ctx, idleCheck) != nil || r.isFlushed() {
+			return
+		}
+		if lag, err := r.sub.Lag(ctx); err == nil && lag.Pending+lag.Unsettled == 0 {
+			break
+		}
+		if now := r.settled(); now != before {
+			before, quiet = now, 0
+		} else {
+			quiet++
+		}
+	}
+	r.pause()
+}
+
+func (r *tickRun) settled() uint64 {
+	s := r.sub.Stats()
+	return s.Handled + s.Duplicates + s.Dead + s.Skipped
+}
+
+func (r *tickRun) resume() {
+	r.resumed = true
+	r.sub.ResumeBy(pausedBy)
+}
+
+func (r *tickRun) pause() {
+	r.resumed, r.paused = false, time.Now()
+	r.sub.PauseBy(pausedBy)
+}
+
+// pauseFor is how long the subscription is paused in one go: a pause that outlasts marks is warned
+// of.
+const pauseFor = time.Hour
+
+func (r *tickRun) refreshPause() {
+	if !r.resumed && time.Since(r.paused) >= pauseFor {
+		r.resume()
+		r.pause()
+	}
+}
+
+// end gives the lease back, once the subscription has ended.
+func (r *tickRun) end(ctx context.Context) {
+	<-r.sub.Done()
+	if r.lease == nil {
+		return
+	}
+	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := r.lease.Release(call); err != nil {
+		r.tracker.log.Warn("the lease of the group's summaries was not given back", "error", err)
+	}
+}
