@@ -15,9 +15,9 @@ import (
 	"github.com/onceish/onceish/bus"
 	membus "github.com/onceish/onceish/bus/memory"
 	"github.com/onceish/onceish/consumer"
-	"github.com/onceish/onceish/deferral"
 	"github.com/onceish/onceish/dedupe"
 	memdedupe "github.com/onceish/onceish/dedupe/memory"
+	"github.com/onceish/onceish/deferral"
 	"github.com/onceish/onceish/flow"
 )
 
