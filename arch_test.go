@@ -28,14 +28,15 @@ var mayImport = map[string][]string{
 	"outbox":     {"outbox", "flow", "dedupe", "bus", "internal"},
 	"mongodoc":   {"mongodoc", "outbox", "dedupe", "bus", "internal"},
 	"consumer":   {"consumer", "group", "flow", "dedupe", "bus", "internal"},
+	"deferral":   {"deferral", "consumer", "group", "flow", "dedupe", "bus", "internal"},
 	"replay":     {"replay", "dedupe", "bus", "internal"},
 	"deadletter": {"deadletter", "consumer", "dedupe", "bus", "internal"},
 	"explain":    {"explain", "deadletter", "consumer", "outbox", "group", "dedupe", "bus", "internal"},
-	"worker":     {"worker", "explain", "deadletter", "replay", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
-	"cmd":        {"cmd", "worker", "explain", "deadletter", "replay", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
-	"examples":   {"examples", "worker", "deadletter", "replay", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
+	"worker":     {"worker", "deferral", "explain", "deadletter", "replay", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
+	"cmd":        {"cmd", "worker", "deferral", "explain", "deadletter", "replay", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
+	"examples":   {"examples", "worker", "deferral", "deadletter", "replay", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
 	"internal":   {"internal", "bus"},
-	testFolder:   {testFolder, "worker", "deadletter", "replay", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
+	testFolder:   {testFolder, "worker", "deferral", "deadletter", "replay", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
 }
 
 // testFolder is the folder of what only tests use. Suites are tests.
@@ -77,7 +78,7 @@ var mayLink = map[string][]string{
 }
 
 // standardOnly are the packages that link the standard library and each other alone.
-var standardOnly = []string{"", "bus", "dedupe", "flow", "group", "consumer", "deadletter", "explain", "outbox", "bus/memory", "dedupe/memory", "group/memory", "outbox/memory"}
+var standardOnly = []string{"", "bus", "dedupe", "flow", "group", "consumer", "deadletter", "deferral", "explain", "outbox", "bus/memory", "dedupe/memory", "group/memory", "outbox/memory"}
 
 // linksBeside are packages that link these beside the standard library and each other, and no more.
 var linksBeside = map[string][]string{"worker/telemetry": {"go.opentelemetry.io/otel", "github.com/cespare/xxhash"}}

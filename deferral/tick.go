@@ -11,8 +11,9 @@ import (
 	"github.com/onceish/onceish/internal/backoff"
 )
 
-// pausedBy is who pauses the subscription between ticks: so nothing is held unacked while it waits.
-const pausedBy = "deferral"
+// PausedBy is who pauses the subscription to the deferred events between summaries: so nothing is
+// held unacked while it waits.
+const PausedBy = "deferral"
 
 // ticker says when summaries are due: an interval after the first deferred event, all that is
 // deferred by then. What is deferred meanwhile is due an interval later.
@@ -233,12 +234,12 @@ func (r *tickRun) settled() uint64 {
 
 func (r *tickRun) resume() {
 	r.resumed = true
-	r.sub.ResumeBy(pausedBy)
+	r.sub.ResumeBy(PausedBy)
 }
 
 func (r *tickRun) pause() {
 	r.resumed, r.paused = false, time.Now()
-	r.sub.PauseBy(pausedBy)
+	r.sub.PauseBy(PausedBy)
 }
 
 // pauseFor is how long the subscription is paused in one go: a pause that outlasts marks is warned

@@ -47,7 +47,8 @@ type Tracker struct {
 	ticks   *ticker
 	owner   string // begins the nonces of claims
 	nonces  atomic.Uint64
-	running atomic.Bool
+	started atomic.Bool
+	done    chan struct{} // closed when all has ended that Start has begun
 
 	mu      sync.Mutex
 	config  Config
@@ -97,6 +98,7 @@ func newTracker(b bus.Bus, store dedupe.Store, group string, c Config, h Handler
 	t := &Tracker{
 		bus: reader, store: marks, group: group, topic: options.Topic, options: options, handler: h, config: c,
 		log: options.Logger.With("topic", options.Topic, "group", group), index: newIndex(), owner: rand.Text() + "-",
+		done: make(chan struct{}),
 	}
 	t.ticks = newTicker(t)
 	if t.summary, err = t.subscription(); err != nil {
@@ -178,26 +180,45 @@ func (t *Tracker) change(c Config) error {
 
 func (t *Tracker) newNonce() string { return t.owner + strconv.FormatUint(t.nonces.Add(1), 36) }
 
-// Run makes summaries until ctx ends. Running ones finish then, as consumer.Options.Drain says. It
-// is called once. It returns early, with an error, if the topic cannot be subscribed to, or bus or
-// store are closed for good.
-func (t *Tracker) Run(ctx context.Context) error {
-	if t.running.Swap(true) {
-		return errors.New("deferral: Run was called before")
+// Start begins to make summaries, and returns the subscription to the topic of deferred events: to
+// watch, or to drain it. It is paused between summaries, by PausedBy. When ctx ends, or it is
+// drained, running summaries finish, as consumer.Options.Drain says; then Done is closed. Start is
+// called once.
+func (t *Tracker) Start(ctx context.Context) (*consumer.Subscription, error) {
+	if t.started.Swap(true) {
+		return nil, errors.New("deferral: the tracker was started before")
 	}
 	sub, err := consumer.SubscribeExactlyOnce(ctx, t.bus, t.topic, t.group, t.store, t.summarize, t.summary)
 	if err != nil {
+		close(t.done)
+		return nil, err
+	}
+	sub.PauseBy(PausedBy)
+	until, end := context.WithCancel(context.WithoutCancel(ctx))
+	var all sync.WaitGroup
+	all.Go(func() { t.follow(until) })
+	all.Go(func() { t.ticks.run(until, sub) })
+	go func() {
+		<-sub.Done()
+		end()
+		all.Wait()
+		close(t.done)
+	}()
+	return sub, nil
+}
+
+// Done is closed once everything that Start has begun has ended.
+func (t *Tracker) Done() <-chan struct{} { return t.done }
+
+// Run makes summaries until ctx ends, and returns once everything has ended that it has begun: nil,
+// or what consumer.Subscription.Err says. It returns early, with an error, if the topic cannot be
+// subscribed to, or bus or store are closed for good. It calls Start.
+func (t *Tracker) Run(ctx context.Context) error {
+	sub, err := t.Start(ctx)
+	if err != nil {
 		return err
 	}
-	sub.PauseBy(pausedBy)
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var all sync.WaitGroup
-	all.Go(func() { t.follow(ctx) })
-	all.Go(func() { t.ticks.run(ctx, sub) })
-	<-sub.Done()
-	cancel()
-	all.Wait()
+	<-t.done
 	return sub.Err()
 }
 
@@ -206,6 +227,12 @@ func (t *Tracker) Actor() (run func() error, stop func(error)) {
 	ctx, cancel := context.WithCancel(context.Background())
 	return func() error { return t.Run(ctx) }, func(error) { cancel() }
 }
+
+// Topic is that of the deferred events.
+func (t *Tracker) Topic() string { return t.topic }
+
+// Options are those of the subscription to Topic, with their defaults.
+func (t *Tracker) Options() *consumer.Options { return t.summary }
 
 // Waiting returns how many keys have deferred events, and how many events those are, as far as this
 // process knows.

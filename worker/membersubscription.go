@@ -3,11 +3,13 @@ package worker
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/onceish/onceish/consumer"
+	"github.com/onceish/onceish/deferral"
 	"github.com/onceish/onceish/group"
 )
 
@@ -118,6 +120,8 @@ func (s *memberSubscription) explainState(paused []group.Paused, now time.Time) 
 		return stateDraining, ""
 	case isPaused:
 		return statePaused, explainPause(&pause)
+	case slices.Equal(held.PausedBy, []string{deferral.PausedBy}):
+		return stateRunning, "deferred events wait for their interval, or another process sums them up"
 	case len(held.PausedBy) > 0:
 		return statePaused, "by the program, in this process alone"
 	case s.lag.PausedFor > 0:

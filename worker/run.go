@@ -15,6 +15,7 @@ import (
 	natsbus "github.com/onceish/onceish/bus/jetstream"
 	"github.com/onceish/onceish/consumer"
 	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/deferral"
 )
 
 // Run subscribes the group to its topics and blocks until ctx has ended, a subscription or an actor
@@ -122,7 +123,7 @@ type runningSubscription struct {
 // subscribeAll leaves nothing running if it fails.
 func (w *Worker) subscribeAll(ctx context.Context, c *forcedStop) (subs []runningSubscription, err error) {
 	var store dedupe.Store
-	w.conns.addTopics(w.handlers)
+	w.conns.addTopics(w.group, w.handlers)
 	if len(w.handlers) > 0 {
 		if store, err = w.conns.Store(ctx); err != nil {
 			return nil, err
@@ -131,26 +132,52 @@ func (w *Worker) subscribeAll(ctx context.Context, c *forcedStop) (subs []runnin
 	if err := w.conns.provisionPartitions(ctx, w.handlers); err != nil {
 		return nil, err
 	}
+	trackers := make(map[string]*deferral.Tracker)
 	for _, h := range w.handlers {
-		s, err := w.subscribe(ctx, &h, store, c)
+		added, tracker, err := w.subscribeHandler(ctx, &h, store, c)
+		subs = append(subs, added...)
 		if err != nil {
 			return nil, errors.Join(err, drainAll(ctx, subs))
 		}
-		subs = append(subs, s)
+		if tracker != nil {
+			trackers[h.topic] = tracker
+		}
 	}
+	w.running.Store(&trackers)
 	w.reportMarkRoom(ctx, store, subs)
 	return subs, nil
 }
 
-func (w *Worker) subscribe(ctx context.Context, h *handlerSpec, store dedupe.Store, c *forcedStop) (runningSubscription, error) {
-	s := runningSubscription{bus: w.conns.Bus(), group: w.group, topic: h.topic, partitions: &partitionCounter{}}
+// subscribeHandler subscribes to the topic of a handler, and before it, so that it ends later, to
+// that of what it defers. It returns what runs also beside an error.
+func (w *Worker) subscribeHandler(ctx context.Context, h *handlerSpec, store dedupe.Store, c *forcedStop) (subs []runningSubscription, tracker *deferral.Tracker, err error) {
 	o, err := w.subscriptionOptions(h, c).WithDefaults(w.group)
 	if err != nil {
-		return s, err
+		return nil, nil, err
+	}
+	if h.defers != nil {
+		if tracker, err = w.openTracker(ctx, h, store, o, c); err != nil {
+			return nil, nil, err
+		}
+		summaries, err := w.startTracker(ctx, tracker)
+		if err != nil {
+			return nil, nil, err
+		}
+		subs = append(subs, summaries)
+	}
+	s, err := w.subscribe(ctx, h, store, o)
+	if err != nil {
+		return subs, nil, err
+	}
+	return append(subs, s), tracker, nil
+}
+
+func (w *Worker) subscribe(ctx context.Context, h *handlerSpec, store dedupe.Store, o *consumer.Options) (s runningSubscription, err error) {
+	s = runningSubscription{
+		bus: w.conns.Bus(), group: w.group, topic: h.topic, deadLetter: o.DeadLetter, options: o, partitions: &partitionCounter{},
 	}
 	s.partitions.countBeside(o)
 	w.instrumentSubscription(h.topic, o)
-	s.options, s.deadLetter = o, o.DeadLetter
 	s.sub, err = consumer.SubscribeExactlyOnce(ctx, s.bus, h.topic, w.group, store, h.handler, o)
 	return s, err
 }
@@ -190,6 +217,7 @@ func (w *Worker) newRunGroup(ctx context.Context, c *forcedStop, subs []runningS
 		actors = append(actors, d.drainerActors(subs)...) //nolint:contextcheck // they end with the group
 	}
 	actors = append(actors, w.member.Load().actor(subs, end.drain)) //nolint:contextcheck // it ends with the group
+	actors = append(actors, w.trackerActors()...)
 	actors = append(actors, w.managerActors()...)
 	g := &run.Group{}
 	for _, a := range append(actors, w.actors...) {

@@ -14,6 +14,7 @@ import (
 	kvdedupe "github.com/onceish/onceish/dedupe/kv"
 	memdedupe "github.com/onceish/onceish/dedupe/memory"
 	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
+	"github.com/onceish/onceish/deferral"
 	"github.com/onceish/onceish/internal/redact"
 	"github.com/onceish/onceish/mongodoc"
 )
@@ -64,11 +65,14 @@ func (c *Connections) existingStore(ctx context.Context) (dedupe.Store, error) {
 }
 
 // addTopics notes what the store is for.
-func (c *Connections) addTopics(handlers []handlerSpec) {
+func (c *Connections) addTopics(group string, handlers []handlerSpec) {
 	c.opening.Lock()
 	defer c.opening.Unlock()
 	for _, h := range handlers {
 		c.topics = append(c.topics, h.topic)
+		if h.defers != nil {
+			c.topics = append(c.topics, cmp.Or(cmp.Or(h.defers.Options, &deferral.Options{}).Topic, "deferred."+group))
+		}
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
+	"github.com/onceish/onceish/deferral"
 	"github.com/onceish/onceish/mongodoc"
 	mongooutbox "github.com/onceish/onceish/outbox/mongo"
 	"github.com/onceish/onceish/worker/internal/systemd"
@@ -30,6 +31,9 @@ type Worker struct {
 	drainers []*drainerRun
 	member   atomic.Pointer[membership] // of the group, once Run has joined it
 	observe  []ObserverFunc
+	watch    []DeferralObserverFunc
+	trackers []*deferral.Tracker                          // once Run has subscribed
+	running  atomic.Pointer[map[string]*deferral.Tracker] // those by the topic of their subscription
 	breakers map[string]*groupBreaker
 	hosts    map[string]*hostLimit // by host, with its port
 	actors   []Actor
@@ -44,6 +48,7 @@ type handlerSpec struct {
 	topic   string
 	handler consumer.Handler
 	options *consumer.Options
+	defers  *Deferral // nil: nothing is deferred
 }
 
 // Options of New. The zero value means the defaults.
@@ -108,6 +113,13 @@ type ObserverFunc func(topic, group string) consumer.Observer
 // and those that were added before. Run calls f once for each subscription, also for those that are
 // added later.
 func (w *Worker) Observe(f ObserverFunc) { w.observe = append(w.observe, f) }
+
+// DeferralObserverFunc returns an observer for the deferral of events of a group's subscription to a
+// topic. Nil: none.
+type DeferralObserverFunc func(topic, group string) deferral.Observer
+
+// ObserveDeferral adds an observer to each subscription that defers events. It is called before Run.
+func (w *Worker) ObserveDeferral(f DeferralObserverFunc) { w.watch = append(w.watch, f) }
 
 // Add has something run beside the subscriptions.
 func (w *Worker) Add(a Actor) { w.actors = append(w.actors, a) }

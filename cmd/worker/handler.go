@@ -76,8 +76,30 @@ func (s *workerBuilder) addSubscription(ctx context.Context, c *config.Subscript
 	if s.watch != nil {
 		h = s.watch(c, h, o)
 	}
-	s.worker.Handle(c.Topic, h, o)
+	if c.Defer == nil {
+		s.worker.Handle(c.Topic, h, o)
+		return nil
+	}
+	d, err := s.newDeferral(ctx, c, h)
+	if err != nil {
+		return err
+	}
+	s.worker.HandleDeferred(c.Topic, h, o, d)
 	return nil
+}
+
+// newDeferral makes what the file says of the events beyond a limit. single handles an event.
+func (s *workerBuilder) newDeferral(ctx context.Context, c *config.Subscription, single consumer.Handler) (worker.Deferral, error) {
+	if c.Defer.Handler == nil {
+		return s.worker.ConfiguredDeferral(ctx, c, single, nil)
+	}
+	of := *c
+	of.Topic, of.Handler = c.Defer.Topic, *c.Defer.Handler
+	summaries, err := s.newHandler(ctx, &of)
+	if err != nil {
+		return worker.Deferral{}, fmt.Errorf("the handler of the summaries of %q: %w", c.Topic, err)
+	}
+	return s.worker.ConfiguredDeferral(ctx, c, single, summaries)
 }
 
 // newHandler makes what the file names.

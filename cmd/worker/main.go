@@ -102,6 +102,7 @@ func commands(stdin io.Reader, stdout, stderr io.Writer) []*cli.Command {
 		groupLagCommand(stdout, stderr),
 		explainCommand(stdout, stderr),
 		dlqCommand(stdin, stdout, stderr),
+		deferredCommand(stdin, stdout, stderr),
 		outboxCommand(stdin, stdout, stderr),
 		scheduledCommand(stdout, stderr),
 		groupsCommand(stdin, stdout, stderr),

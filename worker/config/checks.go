@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 	"time"
@@ -32,6 +33,9 @@ func (c *Config) deriveDefaults(r *configReader) {
 		if !r.isGiven(at + ".dead_letter") {
 			s.DeadLetter = derived.DeadLetter
 		}
+		if s.Defer != nil {
+			s.Defer.Topic = cmp.Or(s.Defer.Topic, "deferred."+c.Group)
+		}
 	}
 }
 
@@ -58,6 +62,7 @@ func (c *Config) checkTogether(r *configReader) {
 		c.checkLetters(r, at, s)
 		c.checkOrder(r, at, s)
 		c.checkOverlap(r, i)
+		c.checkDefer(r, i)
 	}
 	c.checkLoops(r)
 	c.shareHostLimits(r)

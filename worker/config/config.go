@@ -143,6 +143,8 @@ type Subscription struct {
 	Rate *Rate
 	// Breaker holds starts back while handlers fail. Nil: there is none.
 	Breaker *Breaker
+	// Defer sums up events beyond a limit. Nil: nothing is deferred.
+	Defer *Defer
 }
 
 // Backoff is the longest wait after the first failure, which doubles, and the longest after any.

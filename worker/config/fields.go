@@ -115,6 +115,7 @@ func leverKeys(limits consumer.Limits) []field[Subscription] {
 			givenByAnyFlag(noLimit),
 		optionalField("breaker", "holds starts back while what handlers depend on fails; a bare value is the failures", func(s *s) **Breaker { return &s.Breaker }, breakerKeys()...).
 			givenByAnyFlag(noBreaker),
+		optionalField("defer", "sums up the events of a key beyond a limit; a bare value is the limit, such as 5/m", func(s *s) **Defer { return &s.Defer }, deferKeys(limits)...),
 	}
 }
 

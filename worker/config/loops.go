@@ -13,6 +13,7 @@ import (
 type eventPath struct {
 	from, to      int
 	asDeadLetters bool
+	ofSummaries   bool // its deferral's handler publishes them
 }
 
 // loopFinder follows events from subscription to subscription.
@@ -42,6 +43,9 @@ func (c *Config) eventPaths() [][]eventPath {
 			continue
 		}
 		for from, other := range c.Subscriptions {
+			if d := other.Defer; d != nil && d.Handler != nil && d.Handler.Publish != nil && bus.ValidTopic(d.Handler.Publish.Topic) == nil && bus.Match(s.Topic, d.Handler.Publish.Topic) {
+				out[from] = append(out[from], eventPath{from: from, to: to, ofSummaries: true})
+			}
 			if p := other.Handler.Publish; p != nil && bus.ValidTopic(p.Topic) == nil && bus.Match(s.Topic, p.Topic) {
 				out[from] = append(out[from], eventPath{from: from, to: to})
 			}
@@ -85,8 +89,11 @@ func (f *loopFinder) reportLoop(loop []eventPath) {
 			r.shownValue(to, quoteShort(from.DeadLetter)), last, r.shownName(to))
 		return
 	}
-	to, topic := at+".handler.publish.topic", at+".topic"
-	shown := r.shownValue(to, quoteShort(from.Handler.Publish.Topic))
+	to, topic, handler := at+".handler.publish.topic", at+".topic", &from.Handler
+	if first.ofSummaries {
+		to, handler = at+".defer.handler.publish.topic", from.Defer.Handler
+	}
+	shown := r.shownValue(to, quoteShort(handler.Publish.Topic))
 	via, advice := fmt.Sprintf("subscriptions[%d]", last), "publish to another topic"
 	if len(loop) == 1 {
 		r.reportMistake(to, "%s is received by the subscription itself, on %s: events would go round for ever; publish to another topic",

@@ -45,6 +45,12 @@ func (p *planner) topics() (parts []part) {
 		if publishes := s.Handler.Publish; publishes != nil {
 			add(publishes.Topic, "")
 		}
+		if d := s.Defer; d != nil {
+			add(d.Topic, p.c.Group)
+			if d.Handler != nil && d.Handler.Publish != nil {
+				add(d.Handler.Publish.Topic, "")
+			}
+		}
 	}
 	for _, topic := range p.c.PartitionedTopics() {
 		add(topic, "")

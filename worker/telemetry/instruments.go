@@ -23,8 +23,9 @@ var (
 type instruments struct {
 	processDuration, operationDuration, storeCalls, limiterWait metric.Float64Histogram
 
-	storeItems, attempts, batchSize                                   metric.Int64Histogram
+	storeItems, attempts, batchSize, summaries                        metric.Int64Histogram
 	consumed, sent, deliveries, fenced, deadLetters                   metric.Int64Counter
+	deferral                                                          metric.Int64Counter
 	inFlight, lagEvents, marksWaiting, paused                         metric.Int64ObservableGauge
 	breaker, members, outboxDepth, outboxDead, outboxScheduled, build metric.Int64ObservableGauge
 	partitions, owned                                                 metric.Int64ObservableGauge
@@ -48,6 +49,8 @@ func newInstruments(m metric.Meter) (*instruments, error) {
 		deliveries:        b.makeCounter(nameDeliveries),
 		fenced:            b.makeCounter(nameFenced),
 		deadLetters:       b.makeCounter(nameDeadLetters),
+		deferral:          b.makeCounter(nameDeferral),
+		summaries:         b.makeCounts(nameSummaries, itemBuckets),
 		inFlight:          b.makeGauge(nameInFlight),
 		lagEvents:         b.makeGauge(nameLagEvents),
 		marksWaiting:      b.makeGauge(nameMarksWaiting),

@@ -77,6 +77,8 @@ const (
 	nameMoves        = "onceish.partitions.moves"
 	nameWatermarkAge = "onceish.watermark.age"
 	nameBuildInfo    = "onceish.build.info"
+	nameDeferral     = "onceish.deferral"
+	nameSummaries    = "onceish.deferral.summary.events"
 )
 
 // Kind is what a metric is made of.
@@ -234,6 +236,16 @@ var catalogue = []Metric{
 		nameBatchSize, "onceish_batch_size", Histogram, "{event}", topicLabelsAnd("end"),
 		"Events in each call of a batch handler, by what ended its collecting (size, wait, bytes, paused, draining or slots; alone: an event that a batch failed with runs by itself).",
 		"most batches are small and end by wait: raise the wait or the concurrency; or many run alone: some event fails its batches",
+	},
+	{
+		nameDeferral, "onceish_deferral_total", Counter, "{event}", topicLabelsAnd("outcome"),
+		"Events of a subscription with defer: run at once (immediate), kept for a summary (deferred), decided before (ignored), in a summary that is done (processed) or failed (retry), dead-lettered (process_failed); and changes of the configuration (config_updated) and calls that did not answer (error).",
+		"process_failed or error grow, or deferred grows faster than processed for longer than interval",
+	},
+	{
+		nameSummaries, "onceish_deferral_summary_events", Histogram, "{event}", topicLabels,
+		"How many deferred events a summary had.",
+		"",
 	},
 	{
 		nameMembers, "onceish_members", Gauge, "{process}",

@@ -15,6 +15,7 @@ import (
 
 	natsbus "github.com/onceish/onceish/bus/jetstream"
 	"github.com/onceish/onceish/consumer"
+	"github.com/onceish/onceish/deferral"
 	"github.com/onceish/onceish/worker"
 	"github.com/onceish/onceish/worker/telemetry"
 )
@@ -70,6 +71,7 @@ func (m *Metrics) Handler() http.Handler { return m.handler }
 // observe begins to measure.
 func (m *Metrics) observe(w *worker.Worker) {
 	w.Observe(func(topic, group string) consumer.Observer { return m.metrics.Observer(topic, group) })
+	w.ObserveDeferral(func(topic, group string) deferral.Observer { return m.metrics.Deferral(topic, group) })
 	m.release = m.metrics.Follow(func() telemetry.State { return stateOf(w.Snapshot()) })
 	if b, ok := w.Bus().(*natsbus.Bus); ok {
 		b.ObservePublish(m.metrics.ObservePublish)
