@@ -39,7 +39,8 @@ func (t *Tracker) collect(ctx context.Context, head *deferredEvent, a consumer.A
 	b := &batch{tracker: t, head: head, attempt: a}
 	wanted := t.index.entriesOf(head.key, t.options.MaxItems)
 	if a.Crashes >= crashesToRunAlone || a.Number >= t.options.Attempts || a.Note == noteAlone {
-		return b, b.takeHeadAlone(ctx, wanted)
+		err := b.takeHeadAlone(ctx, wanted)
+		return b, err
 	}
 	if err := b.claimEntries(ctx, wanted); err != nil {
 		b.release()

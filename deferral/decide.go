@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/onceish/onceish/bus"
@@ -121,7 +122,7 @@ func (t *Tracker) Apply(o *consumer.Options) error {
 	if o.Mode != consumer.Claimed {
 		return fmt.Errorf("%w: a subscription that defers events needs consumer.Options.Mode Claimed, in which a decision can be kept with the claim", ErrConfig)
 	}
-	o.Use = append(o.Use[:len(o.Use):len(o.Use)], t.wrap)
+	o.Use = append(slices.Clip(o.Use), t.wrap)
 	return nil
 }
 

@@ -39,7 +39,7 @@ func encodeEvent(e bus.Event, topic, key string, own dedupe.Key) bus.Event {
 	h.Set(HeaderKey, url.PathEscape(key))
 	h.Set(HeaderID, url.PathEscape(own.ID))
 	// Copy keeps events of different topics apart that have one ID.
-	control := bus.Control{Copy: "deferred:" + e.Topic, Again: strings.TrimPrefix(own.Scope, dedupe.AgainScope(" ")[:len("again:")])}
+	control := bus.Control{Copy: "deferred:" + e.Topic, Again: strings.TrimPrefix(own.Scope, againPrefix)}
 	e.Headers, e.Type, e.Topic = h, cmp.Or(e.Type, e.Topic), topic
 	return e.WithControl(control)
 }
@@ -70,6 +70,9 @@ func decodeEvent(e bus.Event, group string) (d deferredEvent, err error) {
 	}
 	return d, nil
 }
+
+// againPrefix is what dedupe.AgainScope puts before a name.
+var againPrefix = strings.TrimSuffix(dedupe.AgainScope("-"), "-")
 
 // storedID is the ID by which the store knows a deferred event: two topics may have one ID. A topic
 // has no space. It is empty for what is no deferred event.

@@ -182,7 +182,7 @@ func TestItemsAreSettledByThemselves(t *testing.T) {
 				return w.sum(ctx, key, es)
 			}
 			must(t, w.sum(ctx, key, es[:3]))
-			items := make(deferral.Items, len(es))
+			items := make(deferral.ItemErrors, len(es))
 			for i := 3; i < len(es); i++ {
 				items[i] = errors.New("no room")
 			}

@@ -20,16 +20,16 @@ import (
 //
 // An error counts as an attempt of the first event alone. The others wait for the next summary, of
 // which it is the first again: until its last attempt, which is for it alone, so that one bad event
-// takes no others with it. With Items a Handler says for each event what became of it.
+// takes no others with it. With ItemErrors a Handler says for each event what became of it.
 type Handler func(ctx context.Context, key string, events []bus.Event) error
 
-// Items is an error of a Handler, with one item for each event: nil if its effect is made. Events
+// ItemErrors is an error of a Handler, with one item for each event: nil if its effect is made. Events
 // without an item count as failed. The first event has the verdict of its item; the others that
 // failed wait for the next summary.
-type Items []error
+type ItemErrors []error
 
 // Error joins the errors of the items.
-func (s Items) Error() string {
+func (s ItemErrors) Error() string {
 	var texts []string
 	for i, err := range s {
 		if err != nil {
@@ -40,7 +40,7 @@ func (s Items) Error() string {
 }
 
 // Unwrap returns the errors of the items.
-func (s Items) Unwrap() []error { return s }
+func (s ItemErrors) Unwrap() []error { return s }
 
 // ForEach returns a Handler that calls h for the events one after the other, each with an Attempt
 // of its own, whose IdempotencyKey is that of the event on its own topic. It stops at the first
@@ -48,7 +48,7 @@ func (s Items) Unwrap() []error { return s }
 func ForEach(h consumer.Handler) Handler {
 	return func(ctx context.Context, _ string, events []bus.Event) error {
 		runs := runsFrom(ctx)
-		items := make(Items, len(events))
+		items := make(ItemErrors, len(events))
 		for i, e := range events {
 			of := ctx
 			if i < len(runs) {

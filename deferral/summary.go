@@ -59,7 +59,7 @@ func (b *batch) callHandler(ctx context.Context) error {
 // verdicts returns what became of each event, and the verdict of the first.
 func (b *batch) verdicts(err error) (done []bool, verdict error) {
 	done = make([]bool, len(b.items))
-	each, ok := errors.AsType[Items](err)
+	each, ok := errors.AsType[ItemErrors](err)
 	for i := range done {
 		done[i] = err == nil || ok && i < len(each) && each[i] == nil
 	}

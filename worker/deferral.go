@@ -109,7 +109,8 @@ func (w *Worker) openTracker(ctx context.Context, h *handlerSpec, store dedupe.S
 	if err != nil {
 		return nil, fmt.Errorf("deferral of %q: %w", h.topic, err)
 	}
-	return tracker, tracker.Apply(o)
+	err = tracker.Apply(o)
+	return tracker, err
 }
 
 // startTracker begins to make summaries.

@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"slices"
 
 	"go.opentelemetry.io/otel/attribute"
 
@@ -24,7 +25,7 @@ func (m *Metrics) Deferral(topic, group string) *DeferralObserver {
 	o := &DeferralObserver{
 		metrics: m, topic: newAttributes(own...),
 		outcomes: newAttributeCache(func(outcome deferral.Outcome) []attribute.KeyValue {
-			return append(own[:len(own):len(own)], keyOutcome.String(string(outcome)))
+			return append(slices.Clip(own), keyOutcome.String(string(outcome)))
 		}),
 	}
 	for _, outcome := range deferral.Outcomes() { // how much a counter has grown by its first value cannot be told
