@@ -39,8 +39,8 @@ var (
 	// ErrNoAttempt is returned by handlers that need an idempotency key when their context has
 	// no Attempt.
 	ErrNoAttempt = errors.New("the context has no consumer.Attempt, which a subscription puts there: use consumer.WithAttempt in tests")
-	// ErrNoNotes is returned by KeepNote outside of a run, and where no notes can be kept: the store
-	// is no dedupe.Noter, or Options.Mode is another one than Claimed.
+	// ErrNoNotes is returned by KeepNote outside of a run, and where no notes can be kept: the
+	// store is no dedupe.Noter, or Options.Mode is another one than Claimed.
 	ErrNoNotes = errors.New("no note can be kept: it takes a run in mode Claimed, and a store that implements dedupe.Noter")
 	// ErrUnsafeTTL is returned by SubscribeExactlyOnce when marks would expire before
 	// redeliveries end.

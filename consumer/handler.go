@@ -64,7 +64,7 @@ type Attempt struct {
 	// Note is what an earlier run of the event has kept by KeepNote. Empty: nothing.
 	Note string
 
-	notes *noteKeeper // nil: none can be kept
+	notes *runNotes // nil: none can be kept
 }
 
 type attemptKey struct{}

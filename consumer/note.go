@@ -8,8 +8,8 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// noteKeeper keeps notes with the claim of one run.
-type noteKeeper struct {
+// runNotes keeps notes with the claim of one run.
+type runNotes struct {
 	noter dedupe.Noter
 	claim dedupe.Claim
 	o     *Options

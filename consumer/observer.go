@@ -86,8 +86,8 @@ type StoreObserver interface{ ObserveStoreCall(StoreCall) }
 // StoreCall is one call of the dedupe store.
 type StoreCall struct {
 	// Operation is the name of the method, in lower case: "claim", "settle", "extend", "note",
-	// "seen", "mark"; in mode Transactional "transact" and "probetransactions"; and for the watermark
-	// "watermarks", "begin", "advance" and "replace".
+	// "seen", "mark"; in mode Transactional "transact" and "probetransactions"; and for the
+	// watermark "watermarks", "begin", "advance" and "replace".
 	Operation string
 	// Items is how many it was about.
 	Items int

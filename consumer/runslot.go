@@ -231,7 +231,7 @@ func (w *slotWorker) quitWorker() {
 func (e *engine) runHandler(ctx context.Context, event bus.Event, a Attempt, c dedupe.Claim) (v protocol.Verdict) {
 	a.IdempotencyKey, a.Note = IdempotencyKey(a.Key), c.Note
 	if e.noter != nil {
-		a.notes = &noteKeeper{noter: e.noter, claim: c, o: e.o}
+		a.notes = &runNotes{noter: e.noter, claim: c, o: e.o}
 	}
 	defer func() {
 		if p := recover(); p != nil {
@@ -247,8 +247,8 @@ func (e *engine) runHandler(ctx context.Context, event bus.Event, a Attempt, c d
 
 var errGoexit = errors.New("the handler ended its goroutine (runtime.Goexit) instead of returning")
 
-// IdempotencyKey is Attempt.IdempotencyKey for the event of a key: 32 hexadecimal digits, which fits
-// every service's limits.
+// IdempotencyKey is Attempt.IdempotencyKey for the event of a key: 32 hexadecimal digits, which
+// fits every service's limits.
 func IdempotencyKey(k dedupe.Key) string {
 	text := make([]byte, 0, 256)
 	parts := []string{k.Topic, k.Group, k.ID}

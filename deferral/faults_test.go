@@ -15,8 +15,8 @@ import (
 	"github.com/onceish/onceish/deferral"
 )
 
-// wantOnce wants each event to have run at once, or to be in one summary, but not both. So many runs
-// may be repeated ones, because a process died between effect and mark.
+// wantOnce wants each event to have run at once, or to be in one summary, but not both. So many
+// runs may be repeated ones, because a process died between effect and mark.
 func (w *world) wantOnce(t testing.TB, all []bus.Event, repeats int) {
 	t.Helper()
 	atOnce, summed := make(map[string]int), make(map[string]int)

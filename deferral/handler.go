@@ -23,9 +23,9 @@ import (
 // takes no others with it. With ItemErrors a Handler says for each event what became of it.
 type Handler func(ctx context.Context, key string, events []bus.Event) error
 
-// ItemErrors is an error of a Handler, with one item for each event: nil if its effect is made. Events
-// without an item count as failed. The first event has the verdict of its item; the others that
-// failed wait for the next summary.
+// ItemErrors is an error of a Handler, with one item for each event: nil if its effect is made.
+// Events without an item count as failed. The first event has the verdict of its item; the others
+// that failed wait for the next summary.
 type ItemErrors []error
 
 // Error joins the errors of the items.

@@ -104,7 +104,8 @@ func TestSummariesOfAKeyAreInOrder(t *testing.T) {
 var deferredEvents = flag.Int("deferral.events", 5000, "how many events of TestManyEventsOutliveACrash")
 
 // Many events of many keys, with a crash in the middle of a summary: each is in one summary, those
-// of each key in order, but for the first event of those whose process died before their mark, and there are about as many summaries as keys.
+// of each key in order, but for the first event of those whose process died before their mark, and
+// there are about as many summaries as keys.
 func TestManyEventsOutliveACrash(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

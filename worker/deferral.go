@@ -62,8 +62,8 @@ const SummaryType = "onceish.summary"
 // Summary returns a handler of summaries that calls h once for each, with one event: its data is a
 // JSON array of the deferred events, each a CloudEvent, its content type
 // application/cloudevents-batch+json, its topic that of the first event, its key that of the
-// summary, its type SummaryType. Its ID, and the idempotency key, follow from the events that are in
-// it.
+// summary, its type SummaryType. Its ID, and the idempotency key, follow from the events that are
+// in it.
 func Summary(h consumer.Handler) deferral.Handler {
 	return func(ctx context.Context, key string, events []bus.Event) error {
 		e, err := summaryEvent(key, events)
@@ -164,8 +164,8 @@ func (s joinedDeferralObservers) ObserveDeferral(o deferral.Observation) {
 	}
 }
 
-// UpdateDeferral changes the deferral of the subscription to a topic while the worker runs. It is an
-// error if the worker does not run, or defers nothing of the topic.
+// UpdateDeferral changes the deferral of the subscription to a topic while the worker runs. It is
+// an error if the worker does not run, or defers nothing of the topic.
 func (w *Worker) UpdateDeferral(topic string, c deferral.Config) error {
 	trackers := w.running.Load()
 	if trackers == nil {

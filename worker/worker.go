@@ -114,11 +114,12 @@ type ObserverFunc func(topic, group string) consumer.Observer
 // added later.
 func (w *Worker) Observe(f ObserverFunc) { w.observe = append(w.observe, f) }
 
-// DeferralObserverFunc returns an observer for the deferral of events of a group's subscription to a
-// topic. Nil: none.
+// DeferralObserverFunc returns an observer for the deferral of events of a group's subscription to
+// a topic. Nil: none.
 type DeferralObserverFunc func(topic, group string) deferral.Observer
 
-// ObserveDeferral adds an observer to each subscription that defers events. It is called before Run.
+// ObserveDeferral adds an observer to each subscription that defers events. It is called before
+// Run.
 func (w *Worker) ObserveDeferral(f DeferralObserverFunc) { w.watch = append(w.watch, f) }
 
 // Add has something run beside the subscriptions.

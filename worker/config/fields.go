@@ -169,7 +169,9 @@ func parentsOf(name string) string {
 			if s.name == name {
 				paths = append(paths, at)
 			}
-			walk(joinPath(at, s.name), s.children)
+			if s.name != "handler" || at != "subscriptions.defer" { // a handler belongs to its subscription first
+				walk(joinPath(at, s.name), s.children)
+			}
 		}
 	}
 	walk("", configFields().fieldInfos())

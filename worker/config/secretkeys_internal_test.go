@@ -16,6 +16,8 @@ func harmless() []string {
 		"subscriptions[].handler.http.signing", // its keys are secret
 		"subscriptions[].rate.max_keys",        // a number
 		"provision.streams[].by_key",           // a topic
+		"subscriptions[].defer.max_keys",
+		"subscriptions[].defer.handler.http.pass_headers", "subscriptions[].defer.handler.http.signing",
 	}
 }
 
