@@ -64,7 +64,7 @@ func (k *ticker) due(first *entry) time.Time {
 		at = k.moved.Add(k.tracker.Config().Interval)
 	}
 	if k.flushed {
-		at = time.Now()
+		at = k.moved
 	}
 	return at
 }
