@@ -6,8 +6,8 @@ import (
 	"time"
 
 	natsbus "github.com/onceish/onceish/bus/jetstream"
-	"github.com/onceish/onceish/deferral"
 	memdedupe "github.com/onceish/onceish/dedupe/memory"
+	"github.com/onceish/onceish/deferral"
 	"github.com/onceish/onceish/internal/testing/natstest"
 )
 

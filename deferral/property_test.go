@@ -112,7 +112,7 @@ func TestManyEventsOutliveACrash(t *testing.T) {
 	n, keys := *deferredEvents, *deferredEvents/10
 	c := deferral.Config{Rate: flow.Rate{Limit: 1, Per: time.Hour, Strategy: flow.FixedWindow}, Interval: time.Second}
 	p := &process{}
-	fast := &consumer.Options{Concurrency: 64, Lease: 2 * time.Second, AckWait: 2 * time.Second, Drain: time.Second}
+	fast := &consumer.Options{Concurrency: 64, Lease: 2 * time.Second, AckWait: 2 * time.Second, Drain: 10 * time.Second}
 	var mu sync.Mutex
 	calls := 0
 	o := w.workIn(p, workerOptions{sum: func(ctx context.Context, key string, es []bus.Event) error {
