@@ -34,7 +34,7 @@ func Example() {
 	ctx, stop := context.WithCancel(context.Background())
 	tracker, err := deferral.Open(ctx, alerts, store, "pager", deferral.Config{
 		Rate:     flow.Rate{Limit: 1, Per: 5 * time.Minute, Strategy: flow.FixedWindow},
-		Interval: 300 * time.Millisecond, // five minutes, for those who have time
+		Interval: 5 * time.Minute,
 	}, summarize, &deferral.Options{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		log.Fatal(err)
@@ -52,6 +52,7 @@ func Example() {
 			fmt.Printf("%s: the disk is full (%s)\n", alert.Key, alert.ID)
 		}
 	}
+	tracker.Flush() // for those who have no five minutes
 	<-summed
 	stop()
 	if err := <-ended; err != nil {
