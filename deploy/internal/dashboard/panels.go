@@ -38,6 +38,7 @@ func rows() []row {
 		{"Flow", flow()},
 		{"Outbox", outbox()},
 		{"Partitions", partitions()},
+		{"Deferral", deferral()},
 	}
 }
 
@@ -178,6 +179,19 @@ func outbox() []panel {
 		{
 			title: "Rows that are due later", describes: "They are no backlog.", kind: "timeseries", unit: "short", width: 4,
 			queries: []query{{`max by (outbox) (onceish_outbox_scheduled)`, "{{outbox}}"}},
+		},
+	}
+}
+
+func deferral() []panel {
+	return []panel{
+		{
+			title: "Deferral", describes: "Events by what deferral has made of them.", kind: "timeseries", unit: "ops", width: 12, stacked: true,
+			queries: []query{{`sum by (outcome) (rate(onceish_deferral_total{` + selects + `}[$__rate_interval]))`, "{{outcome}}"}},
+		},
+		{
+			title: "Events in a summary", describes: "Mean number of events that a summary has.", kind: "timeseries", unit: "short", width: 12,
+			queries: []query{{`sum by (group, topic) (rate(onceish_deferral_summary_events_sum{` + selects + `}[$__rate_interval])) / sum by (group, topic) (rate(onceish_deferral_summary_events_count{` + selects + `}[$__rate_interval]))`, "{{group}} {{topic}}"}},
 		},
 	}
 }
