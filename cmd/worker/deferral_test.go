@@ -59,7 +59,7 @@ func TestSummariesMoveWhenTheirProcessIsKilled(t *testing.T) {
 		}
 	}
 	repeats := 0
-	for _, line := range strings.Split(keyedLines(keys, n), "\n") {
+	for line := range strings.SplitSeq(keyedLines(keys, n), "\n") {
 		id := strings.Split(line, `"`)[3]
 		if !atOnce[id] && times[id] == 0 {
 			t.Errorf("%s is lost", id)
