@@ -24,6 +24,7 @@ type engine struct {
 	batches    *batchCollector
 	letters    letterPublisher
 	tickEvery  time.Duration
+	rebuilt    time.Time // when the loop that fetches has made the cursor again last
 
 	lost    atomic.Bool // the partition is, or may be, another process's
 	offered atomic.Bool // it is among those that the slots serve next

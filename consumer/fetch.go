@@ -54,6 +54,9 @@ func (e *engine) handleFetchError(err error) {
 		e.restUnlessDraining(e.tickEvery)
 	case errors.Is(err, bus.ErrConsumerLost):
 		e.o.Logger.Warn("the group's consumer was lost; making it again from the watermark", "error", err)
+		if time.Since(e.rebuilt) < fetchRetry && !e.restUnlessDraining(fetchRetry) {
+			return // somebody else reads or deletes it, again and again
+		}
 		e.rebuildCursor()
 	default:
 		e.o.Logger.Warn("fetching failed: trying again", "error", err)
@@ -74,6 +77,7 @@ func (e *engine) rebuildCursor() {
 		err := e.cursor.Reopen(e.calls, e.stepForCursor)
 		switch {
 		case err == nil:
+			e.rebuilt = time.Now()
 			e.logLostEvents()
 			return
 		case errors.Is(err, bus.ErrClosed):
