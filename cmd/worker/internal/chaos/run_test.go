@@ -382,7 +382,7 @@ func TestWorkEndsWithItsJournal(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	line, err := json.Marshal(&workAssignment{Bed: l.bed, Journal: "/dev/full", Lease: time.Second})
+	line, err := json.Marshal(&workAssignment{Bed: l.bed, Journal: "/dev/full", Lease: time.Second, Order: "key"})
 	if err != nil {
 		t.Fatal(err)
 	}
