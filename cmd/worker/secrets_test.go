@@ -135,35 +135,30 @@ subscriptions:
   - {topic: t.outbox, handler: {publish: {topic: t.log, outbox: true}}}
   - {topic: t.log, handler: {log: {level: debug, data: true}}}
 `, s.admin, s.token, s.metrics)
-	for topic, endpoint := range s.endpoints() {
-		text += s.subscription(topic, endpoint, certificate, string(own.key))
+	endpoints := s.endpoints()
+	for topic, endpoint := range endpoints {
+		handler := s.httpHandler("subscriptions[].", topic, endpoint, certificate, string(own.key))
+		text += fmt.Sprintf("  - {topic: %s, attempts: 2, backoff: {base: 10ms, max: 10ms}, handler: %s}\n", topic, handler)
 	}
+	summaries := s.httpHandler("subscriptions[].defer.", "t.deferred", endpoints["t.fails"], certificate, string(own.key))
+	text += fmt.Sprintf("  - {topic: t.deferred, handler: {exec: 'true'}, defer: {limit: 1, per: 1h, by: topic, interval: 100ms, attempts: 2, handler: %s}}\n", summaries)
 	name := s.path("worker.yaml")
 	check(t, os.WriteFile(name, []byte(text), 0o600))
 	return name
 }
 
-// subscription posts to an endpoint, which is told all secrets that there may be.
-func (s *secretive) subscription(topic, endpoint, certificate, key string) string {
-	const at = "subscriptions[].handler.http."
+// httpHandler is a handler that posts to an endpoint, which is told all secrets that there may be;
+// of is what it belongs to.
+func (s *secretive) httpHandler(of, topic, endpoint, certificate, key string) string {
+	at := of + "handler.http."
 	u, err := url.Parse(endpoint)
 	check(s.house.t, err)
 	u.User = url.UserPassword("worker", strings.TrimPrefix(s.login(at+"url"), "worker:"))
 	u.RawQuery = "token=" + s.text(at+"url")
 	signing, file := s.text(at+"signing.secrets"), s.path("signing-"+topic)
 	check(s.house.t, os.WriteFile(file, []byte("whsec_"+s.text(at+"signing.files")+"\n"), 0o600))
-	return fmt.Sprintf(`
-  - topic: %s
-    attempts: 2
-    backoff: {base: 10ms, max: 10ms}
-    handler:
-      http:
-        url: '%s'
-        timeout: 2s
-        headers: {X-Api-Key: %s, X-Login: 'Bearer %s'}
-        tls: {certificate: %s, key: %s}
-        signing: {secrets: [whsec_%s], files: [%s]}
-`, topic, u, s.text(at+"headers"), s.text(at+"headers"), certificate, s.file(at+"tls.key", key), signing, file)
+	return fmt.Sprintf("{http: {url: '%s', timeout: 2s, headers: {X-Api-Key: %s, X-Login: 'Bearer %s'}, tls: {certificate: %s, key: %s}, signing: {secrets: [whsec_%s], files: [%s]}}}",
+		u, s.text(at+"headers"), s.text(at+"headers"), certificate, s.file(at+"tls.key", key), signing, file)
 }
 
 // endpoints are services that fail, by the topics of their events.
@@ -196,6 +191,7 @@ func (s *secretive) publishAll() {
 	for _, topic := range []string{"exec", "stream", "publish", "outbox", "log", "fails", "refuses", "moved", "gone", "permanent", "untrusted", "closed", "nowhere"} {
 		s.publish("t."+topic, event)
 	}
+	s.publish("t.deferred", `{"id":"1"}`+"\n"+`{"id":"2"}`+"\n"+`{"id":"3"}`)
 }
 
 // awaitAdminOf waits until /readyz has a status.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
+	"github.com/onceish/onceish/deferral"
 	"github.com/onceish/onceish/flow"
 	"github.com/onceish/onceish/worker/telemetry"
 )
@@ -31,6 +32,7 @@ func measureAll(m *telemetry.Metrics) {
 	o.ObserveWatermark(bus.Position{})
 	o.ObserveLimitWait(time.Second, true)
 	o.ObserveCapacity(0, flow.Capacity{Limit: -1})
+	m.Deferral("order.placed", "billing").ObserveDeferral(deferral.Observation{Outcome: deferral.OutcomeProcessed, Events: 240})
 	o.ObserveBatch(consumer.BatchRun{Size: 7, End: consumer.BatchEndWait})
 	margin := time.Hour
 	m.Follow(func() telemetry.State {
