@@ -84,8 +84,17 @@ type Opened struct {
 }
 
 // Open finds or creates the group's consumer. Its start is stored before it is first created, so
-// that one that is lost later is never recreated from where a new group would start.
+// that one that is lost later is never recreated from where a new group would start. One that is
+// deleted meanwhile is made again once.
 func (c *Cursor) Open(ctx context.Context) (Opened, error) {
+	opened, err := c.openOnce(ctx)
+	if errors.Is(err, bus.ErrConsumerLost) {
+		return c.openOnce(ctx)
+	}
+	return opened, err
+}
+
+func (c *Cursor) openOnce(ctx context.Context) (Opened, error) {
 	p, err := c.resolvePosition(ctx)
 	if err != nil {
 		return Opened{}, err
