@@ -115,7 +115,7 @@ func (c *common) checkLayout(ctx context.Context) error {
 	cursors, err := c.listCursors(ctx)
 	if err != nil {
 		if errors.Is(err, errors.ErrUnsupported) && c.options.Order.needsSession() {
-			c.options.Logger.Warn("the bus may not list the group's cursors, so nothing tells whether events of another layout are unsettled",
+			c.options.Logger.Warn("the bus may not list the group's cursors, so it is unknown whether events of another layout are unsettled",
 				"topic", c.subscribed, "group", c.group)
 			return nil
 		}
@@ -143,7 +143,7 @@ func (c *common) checkPlainLayout(ctx context.Context) error {
 		err = c.checkLayout(ctx)
 	}
 	if err != nil && !errors.Is(err, ErrLayout) {
-		c.options.Logger.Debug("the group's cursors could not be listed, so nothing tells whether events of another layout are unsettled",
+		c.options.Logger.Debug("the group's cursors could not be listed, so it is unknown whether events of another layout are unsettled",
 			"topic", c.subscribed, "group", c.group, "error", err)
 		return nil
 	}

@@ -292,7 +292,7 @@ func (b *batch) renew(ctx context.Context) (lost bool) {
 }
 
 // settle marks the events that are done, and returns how many these are, the head included. A
-// success is marked until the store has taken it, or its lease would be over.
+// success is marked until the store has taken it, or the run must end.
 func (b *batch) settle(ctx context.Context, done []bool) (n int) {
 	var claims []dedupe.Claim
 	var sequences []uint64
@@ -307,7 +307,7 @@ func (b *batch) settle(ctx context.Context, done []bool) (n int) {
 			b.items[i].done = true
 		}
 	}
-	b.tracker.settleAs(context.WithoutCancel(ctx), dedupe.Succeeded, claims...)
+	b.tracker.settleAs(ctx, dedupe.Succeeded, claims...)
 	b.tracker.index.remove(sequences...)
 	return n
 }
@@ -315,30 +315,41 @@ func (b *batch) settle(ctx context.Context, done []bool) (n int) {
 // release gives back what was not settled.
 func (b *batch) release() { b.giveBack(context.Background(), b.items) }
 
-// settleAs settles claims, and repeats that until the store has answered, or for two leases.
+// settleAs settles claims, and repeats that until the store has answered: for two leases, and what
+// succeeded also for as long as ctx lasts. Beyond its lease it is marked if nobody has taken it over.
 func (t *Tracker) settleAs(ctx context.Context, o dedupe.Outcome, claims ...dedupe.Claim) {
-	if len(claims) == 0 {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, 2*t.summary.Lease)
-	defer cancel()
 	settlements := make([]dedupe.Settlement, len(claims))
 	for i := range claims {
 		settlements[i] = dedupe.Settlement{Claim: claims[i], Outcome: o, TTL: t.summary.TTL}
 	}
+	least, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*t.summary.Lease)
+	defer cancel()
 	for tries := 0; len(settlements) > 0; tries++ {
-		errs, err := t.store.Settle(ctx, settlements)
-		if err == nil && len(errs) == len(settlements) {
-			settlements, err = unsettled(settlements, errs)
-		}
-		if len(settlements) == 0 {
+		var err error
+		if settlements, err = t.settleOnce(ctx, settlements); len(settlements) == 0 {
 			return
 		}
 		t.observeError("events of a summary are not settled; repeating the call", err)
-		if backoff.Sleep(ctx, backoff.Doubled(50*time.Millisecond, tries, 2*time.Second)) != nil {
+		wait := backoff.Doubled(50*time.Millisecond, tries, 2*time.Second)
+		if backoff.Sleep(least, wait) != nil && (o != dedupe.Succeeded || backoff.Sleep(ctx, wait) != nil) {
+			t.observeError("events of a summary are left unsettled: they run again when their leases are over", err)
 			return
 		}
 	}
+}
+
+// settleOnce makes one call, and returns what is to be repeated.
+func (t *Tracker) settleOnce(ctx context.Context, settlements []dedupe.Settlement) ([]dedupe.Settlement, error) {
+	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.summary.Lease)
+	defer cancel()
+	errs, err := t.store.Settle(call, settlements)
+	if err != nil {
+		return settlements, err
+	}
+	if len(errs) != len(settlements) {
+		return settlements, fmt.Errorf("the store answered %d results to %d settlements", len(errs), len(settlements))
+	}
+	return unsettled(settlements, errs)
 }
 
 // unsettled returns what is to be repeated. What is superseded is another's.

@@ -35,5 +35,6 @@
 //
 //	            ┌ immediate: noted → runs → marked
 //	event ─ limit
-//	            └ deferred: noted → stored → marked … interval … claimed with its key → summed up → marked
+//	            └ deferred: noted → stored → marked … interval …
+//	                        claimed with its key → summed up → marked
 package deferral

@@ -112,6 +112,6 @@ func (s settledObserver) Observe(o consumer.Observation) {
 		s.tracker.index.remove(o.At.Sequence)
 	case consumer.OutcomeHandled, consumer.OutcomeDuplicate, consumer.OutcomeSkipped:
 		s.tracker.index.remove(o.At.Sequence)
-	default: // it comes again
+	default: // it is redelivered
 	}
 }

@@ -45,7 +45,7 @@ func (k *ticker) flush() {
 	k.poke()
 }
 
-// isDue reports whether an event may be summed up. If not, it comes again after a while, or when
+// isDue reports whether an event may be summed up. If not, it is redelivered after a while, or when
 // the subscription is resumed.
 func (k *ticker) isDue(sequence uint64) (again time.Duration, due bool) {
 	k.mu.Lock()

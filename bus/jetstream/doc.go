@@ -66,9 +66,9 @@
 // whether the stream is the same: publish $JS.API.STREAM.MSG.GET.S. A user that may not do that
 // loses Options.APITimeout and that check.
 //
-// SubscribeOptions.Rewind takes, in addition, and also with BindOnly:
+// SubscribeOptions.Rewind takes, in addition, and from nats-server 2.14 also with BindOnly:
 //
-//	publish    $JS.API.CONSUMER.RESET.S.C      (before nats-server 2.14 DELETE and CREATE, and no BindOnly)
+//	publish    $JS.API.CONSUMER.RESET.S.C      (before nats-server 2.14 DELETE and CREATE)
 //
 // Read takes these, C being any name, and from a work queue or an interest stream only the first
 // two:
