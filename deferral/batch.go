@@ -316,7 +316,8 @@ func (b *batch) settle(ctx context.Context, done []bool) (n int) {
 func (b *batch) release() { b.giveBack(context.Background(), b.items) }
 
 // settleAs settles claims, and repeats that until the store has answered: for two leases, and what
-// succeeded also for as long as ctx lasts. Beyond its lease it is marked if nobody has taken it over.
+// succeeded also for as long as ctx lasts. Beyond its lease it is marked if nobody has taken it
+// over.
 func (t *Tracker) settleAs(ctx context.Context, o dedupe.Outcome, claims ...dedupe.Claim) {
 	settlements := make([]dedupe.Settlement, len(claims))
 	for i := range claims {
