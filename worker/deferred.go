@@ -3,6 +3,8 @@ package worker
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/dedupe"
@@ -21,15 +23,31 @@ type Deferred struct {
 // without a stream is bus.ErrNoStream.
 func (c *Connections) Deferred(ctx context.Context, group, topic string) (*Deferred, error) {
 	d := &Deferred{conns: c, group: group, topic: cmp.Or(topic, "deferred."+group)}
-	if _, err := c.bus.Topic(ctx, d.topic, group, bus.Start{}); err != nil {
+	if _, err := c.GroupMarks(ctx, group); err != nil {
 		return nil, err
 	}
-	if _, err := c.GroupMarks(ctx, group); err != nil {
+	if err := c.findTopic(ctx, d.topic); err != nil {
 		return nil, err
 	}
 	var err error
 	d.store, err = c.existingStore(ctx)
 	return d, err
+}
+
+// findTopic fails if there is no stream with a topic. It makes none, also where streams are made on
+// demand.
+func (c *Connections) findTopic(ctx context.Context, topic string) error {
+	reader, ok := c.bus.(bus.Reader)
+	if !ok {
+		return fmt.Errorf("%T cannot read topics again: %w", c.bus, errors.ErrUnsupported)
+	}
+	for _, err := range reader.Read(ctx, topic, bus.Range{HeadersOnly: true}) {
+		if _, dropped := errors.AsType[*bus.DroppedError](err); err != nil && !dropped {
+			return err
+		}
+		break // it is there
+	}
+	return nil
 }
 
 // Topic is where it waits.
