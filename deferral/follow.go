@@ -59,6 +59,7 @@ func (t *Tracker) follow(ctx context.Context) {
 			t.log.Warn("the stream of the deferred events was replaced: reading it from its beginning", "error", err)
 			t.read = bus.Position{}
 			t.index.reset()
+			t.ticks.reset()
 			continue
 		}
 		if t.read != before {
@@ -96,7 +97,7 @@ func (t *Tracker) indexEvent(s *bus.Stored) {
 		t.index.skip(s.At.Sequence) // it is dead-lettered when it is delivered
 	case d.flush:
 		t.index.skip(s.At.Sequence)
-		t.ticks.flush()
+		t.ticks.flush(s.At.Sequence)
 	default:
 		t.index.add(d.key, t.newEntry(s.At, &d))
 	}

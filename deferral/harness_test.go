@@ -121,8 +121,9 @@ func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 type worker struct {
 	*deferral.Tracker
 
-	sub  *consumer.Subscription
-	stop func() error
+	sub       *consumer.Subscription
+	summaries *consumer.Subscription // to the topic of deferred events
+	stop      func() error
 }
 
 type workerOptions struct {
@@ -158,17 +159,13 @@ func (w *world) work(c deferral.Config, o workerOptions) *worker {
 	must(w.t, tracker.Apply(&o.consumer))
 	sub, err := consumer.SubscribeExactlyOnce(ctx, o.bus, "order.*", "billing", o.store, o.handler, &o.consumer)
 	must(w.t, err)
-	ended := make(chan error, 1)
-	go func() { ended <- tracker.Run(ctx) }()
-	var once sync.Once
-	var ran error
-	p := &worker{Tracker: tracker, sub: sub, stop: func() error {
-		once.Do(func() {
-			cancel()
-			<-sub.Done()
-			ran = <-ended
-		})
-		return ran
+	summaries, err := tracker.Start(ctx)
+	must(w.t, err)
+	p := &worker{Tracker: tracker, sub: sub, summaries: summaries, stop: func() error {
+		cancel()
+		<-sub.Done()
+		<-tracker.Done()
+		return summaries.Err()
 	}}
 	w.t.Cleanup(func() { _ = p.stop() })
 	return p
@@ -200,6 +197,16 @@ func wantIDs(t testing.TB, what string, got, want []string) {
 	t.Helper()
 	if !slices.Equal(got, want) {
 		t.Errorf("%s: %q, want %q", what, got, want)
+	}
+}
+
+// wantAllAcked wants nothing to be left on the topic of deferred events.
+func (p *worker) wantAllAcked(t testing.TB) {
+	t.Helper()
+	lag, err := p.summaries.Lag(t.Context())
+	must(t, err)
+	if lag.Pending+lag.Unsettled != 0 {
+		t.Errorf("of the deferred events %d are pending and %d unsettled, want none", lag.Pending, lag.Unsettled)
 	}
 }
 

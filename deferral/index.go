@@ -188,19 +188,25 @@ func (x *index) signal() {
 	x.changed = make(chan struct{})
 }
 
-// oldest returns the first event, and the last sequence that is known. changed is closed when that
-// may be no longer so.
-func (x *index) oldest() (first entry, last uint64, ok bool, changed <-chan struct{}) {
+// oldest returns the first event. changed is closed when it may be another.
+func (x *index) oldest() (first entry, ok bool, changed <-chan struct{}) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for len(x.order) > 0 {
 		if key, there := x.keyOf[x.order[0]]; there {
 			i, _ := x.keys[key].find(x.order[0])
-			return x.keys[key].entries[i], max(x.read, x.last), true, x.changed
+			return x.keys[key].entries[i], true, x.changed
 		}
 		x.order = x.order[1:]
 	}
-	return entry{}, max(x.read, x.last), false, x.changed
+	return entry{}, false, x.changed
+}
+
+// end returns up to where the topic is known.
+func (x *index) end() uint64 {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return max(x.read, x.last)
 }
 
 // entriesOf returns the deferred events of a key, most of them at most.

@@ -69,7 +69,7 @@ func Flush(ctx context.Context, p bus.Publisher, topic string) error {
 }
 
 // Flush makes due at once what is deferred by now, in this process.
-func (t *Tracker) Flush() { t.ticks.flush() }
+func (t *Tracker) Flush() { t.ticks.flush(t.index.end()) }
 
 // Dropped is what became of events that were to be dropped.
 type Dropped struct {

@@ -24,10 +24,13 @@ type ticker struct {
 	mu      sync.Mutex
 	horizon uint64    // summaries of what lies up to there are due
 	moved   time.Time // when it was moved there
-	flushed bool      // what is there is due at once
+	flushed uint64    // what lies up to there is due at once
+	unacked bool      // the topic may have events that are done, and that nobody has acked
 }
 
-func newTicker(t *Tracker) *ticker { return &ticker{tracker: t, poked: make(chan struct{}, 1)} }
+func newTicker(t *Tracker) *ticker {
+	return &ticker{tracker: t, poked: make(chan struct{}, 1), unacked: true}
+}
 
 // poke has the ticker look again at what is due.
 func (k *ticker) poke() {
@@ -37,12 +40,19 @@ func (k *ticker) poke() {
 	}
 }
 
-// flush makes due what is deferred.
-func (k *ticker) flush() {
+// flush makes due at once what lies up to a sequence, whichever process makes the summaries.
+func (k *ticker) flush(sequence uint64) {
 	k.mu.Lock()
-	k.flushed = true
+	k.flushed, k.unacked = max(k.flushed, sequence), true
 	k.mu.Unlock()
 	k.poke()
+}
+
+// reset forgets the sequences of a stream that was replaced.
+func (k *ticker) reset() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.horizon, k.flushed, k.unacked = 0, 0, true
 }
 
 // isDue reports whether an event may be summed up. If not, it is redelivered after a while, or when
@@ -54,19 +64,19 @@ func (k *ticker) isDue(sequence uint64) (again time.Duration, due bool) {
 	return min(max(left, 100*time.Millisecond), 5*time.Second), sequence <= k.horizon
 }
 
-// due returns when the next summaries are, given the first event that waits: in the past, if they
-// are due already.
-func (k *ticker) due(first *entry) time.Time {
+// due returns when the next summaries are, given the first event that waits, and up to where: in
+// the past, if they are due already.
+func (k *ticker) due(first *entry) (at time.Time, upTo uint64) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	at := first.since.Add(k.tracker.Config().Interval)
+	at = first.since.Add(k.tracker.Config().Interval)
 	if first.at.Sequence <= k.horizon { // it is being summed up, and holds up no other
 		at = k.moved.Add(k.tracker.Config().Interval)
 	}
-	if k.flushed {
-		at = k.moved
+	if first.at.Sequence <= k.flushed && k.horizon < k.flushed && time.Now().Before(at) {
+		return k.moved, k.flushed
 	}
-	return at
+	return at, k.tracker.index.end()
 }
 
 func (k *ticker) isPending(first *entry) bool {
@@ -79,7 +89,7 @@ func (k *ticker) isPending(first *entry) bool {
 func (k *ticker) move(sequence uint64) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.horizon, k.moved, k.flushed = sequence, time.Now(), false
+	k.horizon, k.moved = sequence, time.Now()
 }
 
 func (k *ticker) dueUpTo() uint64 {
@@ -88,10 +98,16 @@ func (k *ticker) dueUpTo() uint64 {
 	return k.horizon
 }
 
-func (k *ticker) isFlushed() bool {
+func (k *ticker) mayBeUnacked() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.flushed
+	return k.unacked
+}
+
+func (k *ticker) setUnacked(unacked bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.unacked = unacked
 }
 
 // tickRun is the state of a ticker's run.
@@ -108,18 +124,20 @@ type tickRun struct {
 func (k *ticker) run(ctx context.Context, sub *consumer.Subscription) {
 	r := &tickRun{ticker: k, sub: sub, paused: time.Now()}
 	defer r.end(ctx)
-	r.finishLeftovers(ctx)
 	for ctx.Err() == nil {
-		first, last, ok, changed := k.tracker.index.oldest()
+		first, ok, changed := k.tracker.index.oldest()
+		due, upTo := k.due(&first)
 		switch {
-		case ok && !time.Now().Before(k.due(&first)) || !ok && k.isFlushed():
-			r.begin(ctx, last)
+		case ok && !time.Now().Before(due):
+			r.begin(ctx, upTo)
 		case ok && k.isPending(&first):
-			r.await(ctx, changed, time.Until(k.due(&first)))
+			r.await(ctx, changed, time.Until(due))
 		case r.resumed:
 			r.settleDown(ctx)
 		case ok:
-			r.await(ctx, changed, time.Until(k.due(&first)))
+			r.await(ctx, changed, time.Until(due))
+		case k.mayBeUnacked():
+			r.finishLeftovers(ctx, changed)
 		default:
 			r.await(ctx, changed, pauseFor)
 			r.refreshPause()
@@ -149,24 +167,23 @@ func (r *tickRun) await(ctx context.Context, changed <-chan struct{}, d time.Dur
 }
 
 // begin makes due what is known up to a sequence, if this process is the one that makes summaries.
-func (r *tickRun) begin(ctx context.Context, last uint64) {
-	t := r.tracker
+func (r *tickRun) begin(ctx context.Context, upTo uint64) {
 	if !r.holdLease(ctx) {
 		r.refreshPause()
 		r.move(0)
-		_ = backoff.Sleep(ctx, min(t.Config().Interval/2, 5*time.Second))
-		r.forget(ctx, last)
+		_ = backoff.Sleep(ctx, r.leaseCheck())
+		r.forget(ctx, upTo)
 		return
 	}
-	r.forget(ctx, last)
-	r.move(last)
+	r.forget(ctx, upTo)
+	r.move(upTo)
 	r.resume()
 }
 
 // forget forgets what other processes have done, and what was due before and is no longer stored.
-func (r *tickRun) forget(ctx context.Context, last uint64) {
+func (r *tickRun) forget(ctx context.Context, upTo uint64) {
 	t := r.tracker
-	err := t.forgetDone(ctx, t.index.all(last))
+	err := t.forgetDone(ctx, t.index.all(upTo))
 	if err == nil {
 		err = t.forgetGone(ctx, t.index.all(r.dueUpTo()))
 	}
@@ -194,28 +211,49 @@ func (r *tickRun) holdLease(ctx context.Context) bool {
 	return false
 }
 
-// finishLeftovers lets the subscription ack what was summed up by a process that has ended.
-func (r *tickRun) finishLeftovers(ctx context.Context) {
-	if _, _, waits, _ := r.tracker.index.oldest(); waits || !r.holdLease(ctx) {
-		return
-	}
-	if lag, err := r.sub.Lag(ctx); err == nil && lag.Pending+lag.Unsettled > 0 {
+// finishLeftovers lets the subscription ack what was summed up by a process that has ended, and
+// what needs no summary. While another process holds the lease it is left to that one.
+func (r *tickRun) finishLeftovers(ctx context.Context, changed <-chan struct{}) {
+	switch {
+	case r.isAllAcked(ctx):
+	case r.holdLease(ctx):
 		r.resume()
+	default:
+		r.await(ctx, changed, r.leaseCheck())
 	}
+}
+
+// leaseCheck is how often a lease is asked for that another process holds.
+func (r *tickRun) leaseCheck() time.Duration {
+	return min(r.tracker.Config().Interval/2, 5*time.Second)
+}
+
+// isAllAcked reports whether the subscription is known to have nothing left to ack.
+func (r *tickRun) isAllAcked(ctx context.Context) bool {
+	r.setUnacked(false) // before it is looked: a flush may come meanwhile
+	lag, err := r.sub.Lag(ctx)
+	all := err == nil && lag.Pending+lag.Unsettled == 0
+	if !all {
+		r.setUnacked(true)
+	}
+	return all
 }
 
 // idleCheck is how often a subscription is looked at that is about to be paused.
 const idleCheck = 250 * time.Millisecond
 
 // settleDown pauses the subscription once it has acked what is done. It gives up on that when
-// nothing was acked for a second, or events wait that are not due.
+// nothing was acked for a second, or the next summary is due.
 func (r *tickRun) settleDown(ctx context.Context) {
 	before, quiet := r.settled(), 0
 	for quiet < 4 {
-		if backoff.Sleep(ctx, idleCheck) != nil || r.isFlushed() {
+		if backoff.Sleep(ctx, idleCheck) != nil {
 			return
 		}
-		if lag, err := r.sub.Lag(ctx); err == nil && lag.Pending+lag.Unsettled == 0 {
+		if r.isSomethingDue() {
+			return
+		}
+		if r.isAllAcked(ctx) {
 			break
 		}
 		if now := r.settled(); now != before {
@@ -225,6 +263,12 @@ func (r *tickRun) settleDown(ctx context.Context) {
 		}
 	}
 	r.pause()
+}
+
+func (r *tickRun) isSomethingDue() bool {
+	first, ok, _ := r.tracker.index.oldest()
+	due, _ := r.due(&first)
+	return ok && !time.Now().Before(due)
 }
 
 func (r *tickRun) settled() uint64 {

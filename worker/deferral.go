@@ -122,7 +122,7 @@ func (w *Worker) startTracker(ctx context.Context, t *deferral.Tracker) (running
 	w.trackers = append(w.trackers, t)
 	return runningSubscription{
 		bus: w.conns.Bus(), group: w.group, topic: t.Topic(), deadLetter: t.Options().DeadLetter, options: t.Options(),
-		partitions: &partitionCounter{}, sub: sub,
+		partitions: &partitionCounter{}, sub: sub, ended: t.Done(),
 	}, nil
 }
 

@@ -105,7 +105,7 @@ func waitForDrain(ctx context.Context, told <-chan struct{}, subs []runningSubsc
 	}
 	for _, s := range subs {
 		select {
-		case <-s.sub.Done():
+		case <-s.ended:
 		case <-ctx.Done():
 		}
 	}

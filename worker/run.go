@@ -118,6 +118,7 @@ type runningSubscription struct {
 	options    *consumer.Options
 	partitions *partitionCounter
 	sub        *consumer.Subscription
+	ended      <-chan struct{} // closed when sub is done, and what makes its summaries
 }
 
 // subscribeAll leaves nothing running if it fails.
@@ -179,6 +180,9 @@ func (w *Worker) subscribe(ctx context.Context, h *handlerSpec, store dedupe.Sto
 	s.partitions.countBeside(o)
 	w.instrumentSubscription(h.topic, o)
 	s.sub, err = consumer.SubscribeExactlyOnce(ctx, s.bus, h.topic, w.group, store, h.handler, o)
+	if err == nil {
+		s.ended = s.sub.Done()
+	}
 	return s, err
 }
 
