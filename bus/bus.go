@@ -37,7 +37,7 @@ type Bus interface {
 	// The topic may be a pattern. A topic without a stream is ErrNoStream. A bus that stores events
 	// under another topic than they were published to refuses a topic under which it stores none,
 	// and says why; an empty group asks on behalf of a publisher, and is not refused that. A
-	// partition's subject also covers what lies below it, see SubscriptionFilters.
+	// partition's topic also covers what lies below it, see FilterOf.
 	Topic(ctx context.Context, topic, group string, from Start) (TopicInfo, error)
 	// Subscribe creates or finds the group's cursor, and returns a Source on it. Several sources of
 	// a group, in one process or many, share the cursor. A nil o means the defaults. Repeated

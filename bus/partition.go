@@ -16,12 +16,13 @@ const MaxPartitions = 1024
 
 // Partition is one of the partitions of a topic. The zero Partition is none.
 //
-// Each has a subject of its own, such as "order.placed.of8.3": the topic, how many partitions there
-// are, and its number. The layout is in the subject, so that two layouts of one topic share none.
-// Below it lie events that a stream's subject transform has mapped, with their key as the rest of
-// the subject: "order.placed.of8.3.customer-17". To a bus those are topics like others; a
-// subscription to a partition's subject also covers what lies below it. To consumers they are all
-// the topic "order.placed", see LogicalTopic.
+// Each has a topic of its own, such as "order.placed.of8.3": the logical topic, how many partitions
+// there are, and its number. The layout is in it, so that two layouts share none. Below it lie
+// events that a stream's subject transform has mapped, with their key as the rest of the topic:
+// "order.placed.of8.3.customer-17". To a bus those are topics like others; a subscription to a
+// partition's topic also covers what lies below it. A pattern covers partitions if it covers what
+// lies below them, as "order.placed.of8.>" does. To consumers they are all the topic
+// "order.placed", see LogicalTopic.
 //
 // Tokens of the form of<n>.<number> are therefore reserved in topics, where n is 1 to MaxPartitions
 // and the number is below n, both without leading zeros.
@@ -32,7 +33,7 @@ type Partition struct {
 	Of, Number int
 }
 
-// Subject is what events of the partition are published to and stored under. That of the zero
+// Subject is the topic of the partition's events, and what a subscription names. That of the zero
 // Partition is empty.
 func (p Partition) Subject() string {
 	if p.Of == 0 {
@@ -164,12 +165,38 @@ func ValidPartitions(n int) error {
 	return nil
 }
 
-// SubscriptionFilters is for implementers of a bus. It returns the patterns that a subscription to
-// a topic, a read of it, or anything else that takes a pattern, covers: a partition's subject also
-// covers what lies below it. Anything else covers itself.
-func SubscriptionFilters(topic string) []string {
-	if _, rest, ok := splitPartition(topic); ok && rest == "" {
-		return []string{topic, topic + ".>"}
+// keylessToken ends the subject of a partition's events that have no key in theirs.
+const keylessToken = "." + emptyKeyToken
+
+// SubjectOf is for implementers of a bus. It returns the subject under which an event of a topic is
+// stored: the topic, and for that of a partition one token below it, where mapped events lie as
+// well. So all events of a partition match one pattern; see FilterOf.
+func SubjectOf(topic string) string {
+	if isPartition(topic) {
+		return topic + keylessToken
 	}
-	return []string{topic}
+	return topic
+}
+
+// TopicOf undoes SubjectOf.
+func TopicOf(subject string) string {
+	if topic, ok := strings.CutSuffix(subject, keylessToken); ok && isPartition(topic) {
+		return topic
+	}
+	return subject
+}
+
+// FilterOf is for implementers of a bus. It returns the pattern of the subjects that a subscription
+// to a topic, or a pattern of topics, covers: what lies below the topic of a partition, and nothing
+// else. Any other topic covers itself.
+func FilterOf(topic string) string {
+	if isPartition(topic) {
+		return topic + ".>"
+	}
+	return topic
+}
+
+func isPartition(topic string) bool {
+	_, rest, ok := splitPartition(topic)
+	return ok && rest == ""
 }

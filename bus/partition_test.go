@@ -2,7 +2,6 @@ package bus_test
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -60,8 +59,8 @@ func TestPartitionsOfHostileTopics(t *testing.T) {
 		if key, ok := bus.PartitionKey(ordinary); ok {
 			t.Errorf("PartitionKey(%q) = %q", ordinary, key)
 		}
-		if got := bus.SubscriptionFilters(ordinary); !slices.Equal(got, []string{ordinary}) {
-			t.Errorf("SubscriptionFilters(%q) = %q", ordinary, got)
+		if subject, filter, topic := bus.SubjectOf(ordinary), bus.FilterOf(ordinary), bus.TopicOf(ordinary); subject != ordinary || filter != ordinary || topic != ordinary {
+			t.Errorf("%q has the subject %q, the filter %q and is the subject of %q", ordinary, subject, filter, topic)
 		}
 	}
 	for topic, want := range map[string]struct {
@@ -82,15 +81,20 @@ func TestPartitionsOfHostileTopics(t *testing.T) {
 		if p, ok := bus.ParsePartition(topic); !ok || p != want.p {
 			t.Errorf("ParsePartition(%q) = %+v, %v; want %+v", topic, p, ok, want.p)
 		}
-		if key, _ := bus.PartitionKey(topic); key != want.key {
+		key, below := bus.PartitionKey(topic)
+		if key != want.key {
 			t.Errorf("PartitionKey(%q) = %q; want %q", topic, key, want.key)
+		}
+		subject, filter := topic, topic
+		if !below {
+			subject, filter = topic+".%", topic+".>"
+		}
+		if got, covers := bus.SubjectOf(topic), bus.FilterOf(topic); got != subject || covers != filter || bus.TopicOf(got) != topic {
+			t.Errorf("%q has the subject %q and the filter %q; want %q and %q", topic, got, covers, subject, filter)
 		}
 	}
 	if got := (bus.Partition{}).Subject(); got != "" {
 		t.Errorf("the zero Partition has the subject %q", got)
-	}
-	if got, want := bus.SubscriptionFilters("a.of8.3"), []string{"a.of8.3", "a.of8.3.>"}; !slices.Equal(got, want) {
-		t.Errorf("SubscriptionFilters of a partition = %q; want %q", got, want)
 	}
 }
 

@@ -18,6 +18,7 @@ func partitioning(h Harness, finds, reads, lists bool) []promise {
 		{name: "a partition with mapped events is rewound to its lowest unsettled event", keeps: rewindsMapped, unless: h.NoPartitions},
 		{name: "a mapped event's key is the one in its subject, unless it brings one", keeps: keysMapped, unless: h.NoPartitions},
 		{name: "a partition is read with what was mapped to it, in one order", keeps: readsMapped, unless: !reads || h.NoPartitions},
+		{name: "the partitions of a layout are read together by a pattern of what lies below, and by no other", keeps: readsLayout, unless: !reads || h.NoPartitions},
 		{name: "the next event of a partition is found among its own and mapped ones", keeps: findsMapped, unless: !finds || h.NoPartitions},
 		{name: "the cursors of a group are listed with what is pending and unsettled", keeps: listsCursors, unless: !lists || h.NoPartitions},
 		{name: "a cursor that was deleted is not listed", keeps: listsNoDeleted, unless: !lists || h.DeleteGroup == nil},
@@ -127,6 +128,25 @@ func readsMapped(t *testing.T, f *fixture) {
 		got = append(got, s.Event.ID+" "+s.Event.Key)
 	}
 	equal(t, "read", got, []string{"1 a", "2 c.d", "3 ", "4 own", "5 a"})
+}
+
+func readsLayout(t *testing.T, f *fixture) {
+	f.publish(t, mapped()...)
+	reader := f.bus.(bus.Reader) //nolint:errcheck,forcetypeassert // the case is run for those alone
+	for pattern, want := range map[string][]string{
+		".of8.>":   {"1", "neighbour", "2", "3", "neighbour 2", "4", "below", "5"},
+		".of8.*.>": {"1", "neighbour", "2", "3", "neighbour 2", "4", "5"},
+		".of8.*":   {"below"},
+	} {
+		var got []string
+		for s, err := range reader.Read(t.Context(), partition.Topic+pattern, bus.Range{}) {
+			if err != nil {
+				t.Fatalf("Read: %v", err)
+			}
+			got = append(got, s.Event.ID)
+		}
+		equal(t, pattern, got, want)
+	}
 }
 
 func findsMapped(t *testing.T, f *fixture) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -20,7 +19,7 @@ type consumerSpec struct {
 	name              string
 	group             string
 	topic             string
-	filters           []string // what the topic covers, in order
+	filter            string // what the topic covers
 	ackWait           time.Duration
 	ackPending        ackPendingSteps
 	inactiveThreshold time.Duration // what the stream sets where a consumer says nothing of it
@@ -109,7 +108,7 @@ func (w consumerSpec) newConfig(start jetstream.ConsumerConfig) jetstream.Consum
 // unsettled deliveries need it.
 func (w consumerSpec) applyTo(c *jetstream.ConsumerConfig, unsettled int) {
 	if !w.hasOurFilter(c) {
-		setFilters(c, w.filters)
+		c.FilterSubject, c.FilterSubjects = w.filter, nil
 	}
 	c.AckWait, c.BackOff = w.ackWait, nil
 	c.MaxAckPending = w.ackPending.keepLimit(c.MaxAckPending, unsettled)
@@ -119,7 +118,7 @@ func (w consumerSpec) applyTo(c *jetstream.ConsumerConfig, unsettled int) {
 }
 
 func (w consumerSpec) hasOurFilter(c *jetstream.ConsumerConfig) bool {
-	return slices.Equal(slices.Sorted(slices.Values(filtersOf(c))), w.filters)
+	return slices.Equal(filtersOf(c), []string{w.filter})
 }
 
 // filtersOf returns the filters of a consumer, of which the server has one or a list; "" takes all.
@@ -128,14 +127,6 @@ func filtersOf(c *jetstream.ConsumerConfig) []string {
 		return c.FilterSubjects
 	}
 	return []string{c.FilterSubject}
-}
-
-// setFilters sets what filtersOf returns.
-func setFilters(c *jetstream.ConsumerConfig, filters []string) {
-	c.FilterSubject, c.FilterSubjects = "", filters
-	if len(filters) == 1 {
-		c.FilterSubject, c.FilterSubjects = filters[0], nil
-	}
 }
 
 // validateConfig says why events would be lost, or never come, over a consumer that is
@@ -147,7 +138,7 @@ func (w consumerSpec) validateConfig(c *jetstream.ConsumerConfig) error {
 	case c.MaxDeliver > 0:
 		return fmt.Errorf("its delivery limit is %d: the server would drop events that nobody gave up on: set max deliver to -1", c.MaxDeliver)
 	case !w.hasOurFilter(c):
-		return fmt.Errorf("it filters %q, not the topic %q: %q", filtersOf(c), w.topic, w.filters)
+		return fmt.Errorf("it filters %q, not the topic %q: %q", filtersOf(c), w.topic, w.filter)
 	case c.HeadersOnly:
 		return errors.New("it delivers headers only: events would come without their data")
 	case c.InactiveThreshold > 0 && w.deletesAcked:
@@ -182,10 +173,6 @@ func (b *Bus) startConfig(stream *jetstream.StreamInfo, o *bus.SubscribeOptions)
 }
 
 func consumerAddCommand(stream string, w consumerSpec) string {
-	filters := make([]string, len(w.filters))
-	for i, f := range w.filters {
-		filters[i] = "--filter " + shell.Quote(f)
-	}
-	return fmt.Sprintf("nats consumer add %s %s --pull %s --deliver all --ack explicit --wait %v --max-deliver=-1 --max-pending %d --defaults",
-		stream, w.name, strings.Join(filters, " "), w.ackWait, w.ackPending.least)
+	return fmt.Sprintf("nats consumer add %s %s --pull --filter %s --deliver all --ack explicit --wait %v --max-deliver=-1 --max-pending %d --defaults",
+		stream, w.name, shell.Quote(w.filter), w.ackWait, w.ackPending.least)
 }

@@ -33,7 +33,7 @@ func decodeMessage(m *nats.Msg, stream string, a deliveryInfo, envelopes bool) (
 	if event.ID == "" || malformed != nil {
 		event.ID = positionID(stream, a)
 	}
-	event.Topic = m.Subject
+	event.Topic = bus.TopicOf(m.Subject)
 	if event.Key == "" {
 		event.Key, _ = bus.PartitionKey(m.Subject)
 	}

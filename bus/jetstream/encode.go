@@ -57,7 +57,7 @@ func (w *eventEncoder) encode(in *bus.Event) (*nats.Msg, error) {
 	if w.err != nil {
 		return nil, fmt.Errorf("event %.64q: %w", e.ID, w.err)
 	}
-	w.msg.Subject, w.msg.Data = e.Topic, e.Data
+	w.msg.Subject, w.msg.Data = bus.SubjectOf(e.Topic), e.Data
 	return &w.msg, nil
 }
 

@@ -9,7 +9,7 @@ import (
 )
 
 // ErrServerTooOld is returned by New when the server that the connection is to is older than
-// OldestServer, and for a partition when it is older than PartitionServer.
+// OldestServer.
 var ErrServerTooOld = natsserver.ErrTooOld
 
 // ErrSeveralStreams is returned for a topic of which several streams have events, and for which

@@ -115,27 +115,18 @@ func (b *Bus) readStoredMessage(ctx context.Context, at bus.Position) (*storedMe
 	return b.requestMessage(ctx, fmt.Sprintf("read sequence %d of stream %q", at.Sequence, name), name, messageRequest{Sequence: at.Sequence})
 }
 
-// messageRequest asks for the message under a sequence or, with a topic, for the first one of that
-// from the sequence on.
+// messageRequest asks for the message under a sequence or, with a subject, for the first one of
+// that from the sequence on. A subject may be a pattern.
 type messageRequest struct {
 	Sequence uint64 `json:"seq,omitempty"`
-	Topic    string `json:"next_by_subj,omitempty"`
-	Last     string `json:"last_by_subj,omitempty"` // alone: the last one of a topic
+	Subject  string `json:"next_by_subj,omitempty"`
+	Last     string `json:"last_by_subj,omitempty"` // alone: the last one of a subject
 }
 
 // nextMessage asks a stream for the first message of what a topic covers, at a sequence or after
 // it; nil: there is none.
-func (b *Bus) nextMessage(ctx context.Context, doing, stream, topic string, from uint64) (first *storedMessage, err error) {
-	for _, filter := range bus.SubscriptionFilters(topic) {
-		m, err := b.requestMessage(ctx, doing, stream, messageRequest{Sequence: from, Topic: filter})
-		if err != nil {
-			return nil, err
-		}
-		if m != nil && (first == nil || m.Sequence < first.Sequence) {
-			first = m
-		}
-	}
-	return first, nil
+func (b *Bus) nextMessage(ctx context.Context, doing, stream, topic string, from uint64) (*storedMessage, error) {
+	return b.requestMessage(ctx, doing, stream, messageRequest{Sequence: from, Subject: bus.FilterOf(topic)})
 }
 
 // requestMessage asks a stream for a message; nil: there is none. A request that is not permitted

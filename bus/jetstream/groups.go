@@ -88,7 +88,7 @@ func (b *Bus) consumersOf(ctx context.Context, stream string) (all []*jetstream.
 func groupOf(info *jetstream.ConsumerInfo) (g Group, ok bool) {
 	group, topic := info.Config.Metadata[metadataGroup], info.Config.Metadata[metadataTopic]
 	if group == "" {
-		topic = info.Config.FilterSubject
+		topic = info.Config.FilterSubject // of an older release, before partitions
 		group = strings.TrimSuffix(info.Name, "-"+sanitizeName(topic)+info.Name[max(0, strings.LastIndexByte(info.Name, '-')):])
 	}
 	if group == "" || ConsumerName(group, topic) != info.Name {

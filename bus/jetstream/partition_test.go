@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/onceish/onceish/bus"
+	natsbus "github.com/onceish/onceish/bus/jetstream"
 )
 
 // Own and foreign publishers agree on the partition of a key: the foreign one publishes with the
@@ -19,7 +21,7 @@ func TestPartitionOfIsTheServersPartition(t *testing.T) {
 	w := newWorld(t, nil)
 	const n = 8
 	makeStream(t, w.js, jetstream.StreamConfig{
-		Name: "placed", Subjects: []string{"order.placed.by.*", "order.placed.of8.*"},
+		Name: "placed", Subjects: []string{"order.placed.by.*", "order.placed.of8.*.*"},
 		SubjectTransform: &jetstream.SubjectTransformConfig{Source: "order.placed.by.*", Destination: "order.placed.of8.{{partition(8,1)}}.{{wildcard(1)}}"},
 	})
 	keys := []string{"", "%", "a.b", "*", ">", "a b", "50%", "é", "日本", "\x01", "\uFFFD", "customer-17", "of8.3", "$1", "{{x}}"}
@@ -45,7 +47,7 @@ func TestPartitionOfIsTheServersPartition(t *testing.T) {
 				t.Fatal(err)
 			}
 			key := keys[s.At.Sequence-1]
-			if bus.PartitionOf(key, n) != number || s.Event.Key != key || s.Event.Topic != p.Subject()+"."+bus.KeyToken(key) {
+			if bus.PartitionOf(key, n) != number || s.Event.Key != key || s.Event.Topic != topicBelow(p, key) {
 				t.Errorf("the server stores the event of key %q as %q, with key %q; PartitionOf is %d", key, s.Event.Topic, s.Event.Key, bus.PartitionOf(key, n))
 			}
 			got++
@@ -61,7 +63,7 @@ func TestOwnAndMappedEventsComeInOneOrder(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
 	makeStream(t, w.js, jetstream.StreamConfig{
-		Name: "placed", Subjects: []string{"order.placed.by.*", "order.placed.of2.*"},
+		Name: "placed", Subjects: []string{"order.placed.by.*", "order.placed.of2.*.*"},
 		SubjectTransform: &jetstream.SubjectTransformConfig{Source: "order.placed.by.*", Destination: "order.placed.of2.{{partition(2,1)}}.{{wildcard(1)}}"},
 	})
 	own := bus.Partitioned(w.bus, 2)
@@ -128,5 +130,49 @@ func TestPartitionsAreFoundWhereTheyAreOnlyMapped(t *testing.T) {
 	}
 	if _, err := src.Info(t.Context()); err != nil || src.Healthy() != nil {
 		t.Errorf("Info: %v, Healthy: %v", err, src.Healthy())
+	}
+}
+
+// topicBelow is the topic of an event that the server has mapped to a partition.
+func topicBelow(p bus.Partition, key string) string {
+	if key == "" {
+		return p.Subject()
+	}
+	return p.Subject() + "." + bus.KeyToken(key)
+}
+
+// A foreign client that publishes to a partition's topic, and not below it, is no publisher of
+// events: nothing reads them there. The log says so.
+func TestEventsBesideAPartitionAreReported(t *testing.T) {
+	t.Parallel()
+	var log record
+	w := newWorld(t, &natsbus.Options{Logger: log.logger()})
+	makeStream(t, w.js, jetstream.StreamConfig{Name: "placed", Subjects: []string{"order.placed.>"}})
+	p := bus.Partition{Topic: "order.placed", Of: 2}.Subject()
+	if _, err := w.bus.Publish(t.Context(), bus.Event{ID: "1", Topic: p}); err != nil {
+		t.Fatal(err)
+	}
+	subscribe := func() {
+		t.Helper()
+		src, err := w.bus.Subscribe(t.Context(), p, group, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := src.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	subscribe()
+	if strings.Contains(log.String(), "beside") {
+		t.Errorf("an event of a partition is reported: %s", log.String())
+	}
+	if _, err := w.js.Publish(t.Context(), p, []byte("lost")); err != nil {
+		t.Fatal(err)
+	}
+	subscribe()
+	for _, want := range []string{"level=ERROR", p, p + ".%", "last_sequence=2", "bus.Partitioned"} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("the log does not say %q: %s", want, log.String())
+		}
 	}
 }

@@ -69,9 +69,6 @@ func (b *Bus) openReader(ctx context.Context, pattern string, r bus.Range) (*str
 	if b.o.BindOnly {
 		return nil, fmt.Errorf("jetstream: topic %q is not read, for a read makes a consumer and Options.BindOnly is set: %w", pattern, errors.ErrUnsupported)
 	}
-	if err := b.checkPartition(pattern); err != nil {
-		return nil, err
-	}
 	r, err := r.Resolve(ctx, b, pattern)
 	if err != nil {
 		return nil, fmt.Errorf("jetstream: %w", err)

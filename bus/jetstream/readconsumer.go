@@ -90,9 +90,8 @@ func (s *streamReader) openConsumer(ctx context.Context) (err error) {
 	}
 	config := jetstream.ConsumerConfig{
 		Description: "reads " + s.pattern, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: s.next,
-		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: inactive, HeadersOnly: s.r.HeadersOnly,
+		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: inactive, HeadersOnly: s.r.HeadersOnly, FilterSubject: bus.FilterOf(s.pattern),
 	}
-	setFilters(&config, bus.SubscriptionFilters(s.pattern))
 	made, err := s.b.js.CreateConsumer(bounded, s.stream, config)
 	if err != nil {
 		return missingStream(s.readNotPermitted(s.b.wrapRequestError(fmt.Sprintf("make a consumer to read stream %q", s.stream), err)))

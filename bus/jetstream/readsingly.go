@@ -65,5 +65,5 @@ func (s *streamReader) firstSince(ctx context.Context, info *jetstream.StreamInf
 
 // nextOf reads the first message at a sequence or after it, of any subject; nil: there is none.
 func (s *streamReader) nextOf(ctx context.Context, sequence uint64) (*storedMessage, error) {
-	return s.b.requestMessage(ctx, fmt.Sprintf("read stream %q from sequence %d", s.stream, sequence), s.stream, messageRequest{Sequence: sequence, Topic: allSubjects})
+	return s.b.requestMessage(ctx, fmt.Sprintf("read stream %q from sequence %d", s.stream, sequence), s.stream, messageRequest{Sequence: sequence, Subject: allSubjects})
 }

@@ -21,7 +21,7 @@ func (b *Bus) Retained(ctx context.Context, topic string) (events uint64, over t
 		return 0, 0, err
 	}
 	over = found.State.LastTime.Sub(found.State.FirstTime)
-	if strings.ContainsAny(topic, "*>") || len(bus.SubscriptionFilters(topic)) > 1 {
+	if strings.ContainsAny(topic, "*>") || bus.FilterOf(topic) != topic {
 		return found.State.Msgs, over, nil
 	}
 	ctx, cancel := b.withAPITimeout(ctx)

@@ -52,7 +52,7 @@ func (b *Bus) Schedule(ctx context.Context, t time.Time, events ...bus.Event) ([
 	return b.publishAll(ctx, events, func(m *nats.Msg, e *bus.Event) {
 		delete(m.Header, headerNames[attrMessageID]) // a repeat replaces the schedule, and may be another time
 		m.Subject = scheduleSubject(e.Topic, e.Identity())
-		m.Header[scheduleHeader], m.Header[scheduleTarget] = []string{at}, []string{e.Topic}
+		m.Header[scheduleHeader], m.Header[scheduleTarget] = []string{at}, []string{bus.SubjectOf(e.Topic)}
 	})
 }
 
@@ -115,7 +115,7 @@ func (b *Bus) Scheduled(ctx context.Context, pattern string, limit int) ([]bus.S
 		return nil, fmt.Errorf("jetstream: list what is scheduled: %w", err)
 	}
 	var out []bus.ScheduledEvent
-	ask := messageRequest{Sequence: 1, Topic: scheduleSubjectOf(pattern)}
+	ask := messageRequest{Sequence: 1, Subject: scheduleSubjectOf(pattern)}
 	for len(out) < limit {
 		m, err := b.requestMessage(ctx, fmt.Sprintf("list what is scheduled for %q", pattern), info.Config.Name, ask)
 		if err != nil || m == nil {

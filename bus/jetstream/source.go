@@ -63,7 +63,7 @@ type Source struct {
 // Subscribe implements bus.Bus. It does not retry.
 func (b *Bus) Subscribe(ctx context.Context, topic, group string, o *bus.SubscribeOptions) (bus.Source, error) {
 	o = cmp.Or(o, &bus.SubscribeOptions{})
-	if err := errors.Join(validSubscription(group, o), b.checkPartition(topic)); err != nil {
+	if err := validSubscription(group, o); err != nil {
 		return nil, err
 	}
 	stream, err := b.streamFor(ctx, topic, group)
@@ -78,7 +78,7 @@ func (b *Bus) Subscribe(ctx context.Context, topic, group string, o *bus.Subscri
 		return nil, err
 	}
 	want := consumerSpec{
-		name: ConsumerName(group, topic), group: group, topic: topic, filters: bus.SubscriptionFilters(topic),
+		name: ConsumerName(group, topic), group: group, topic: topic, filter: bus.FilterOf(topic),
 		ackWait: cmp.Or(o.AckWait, bus.DefaultAckWait), ackPending: ackPendingSteps{b.o.MaxUnsettled, b.o.MaxAckPending},
 		inactiveThreshold: stream.Config.ConsumerLimits.InactiveThreshold, deletesAcked: stream.Config.Retention != jetstream.LimitsPolicy,
 	}
@@ -95,7 +95,7 @@ func (b *Bus) Subscribe(ctx context.Context, topic, group string, o *bus.Subscri
 	if err != nil {
 		return nil, err
 	}
-	b.warnOfPings(consumer.Config.AckWait)
+	b.warnOfDeliveries(ctx, stream, topic, consumer.Config.AckWait)
 	s := b.newSource(stream, consumer, want)
 	if o.Rewind {
 		s.counter.startAfter(consumer.Delivered.Consumer)

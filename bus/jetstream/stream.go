@@ -21,7 +21,7 @@ func (b *Bus) findStream(ctx context.Context, topic string) (*jetstream.StreamIn
 	if info != nil || err != nil {
 		return info, err
 	}
-	info, err = b.listedStream(ctx, topic, bus.SubscriptionFilters(topic)...)
+	info, err = b.listedStream(ctx, topic, bus.FilterOf(topic))
 	switch {
 	case errors.Is(err, bus.ErrNoStream):
 		return b.unlistedStream(ctx, topic)
@@ -53,11 +53,11 @@ func (b *Bus) FindStream(ctx context.Context, topic, group string) (string, erro
 // publishedStream is the stream of Options.Stream if it takes what is published to the topic, or
 // else the one that lists it.
 func (b *Bus) publishedStream(ctx context.Context, topic string) (*jetstream.StreamInfo, error) {
-	info, err := b.chosenStream(ctx, topic, func(c *jetstream.StreamConfig) bool { return overlapsAny(c.Subjects, topic) })
+	info, err := b.chosenStream(ctx, topic, func(c *jetstream.StreamConfig) bool { return overlapsAny(c.Subjects, bus.SubjectOf(topic)) })
 	if info != nil || err != nil {
 		return info, err
 	}
-	return b.listedStream(ctx, topic, topic)
+	return b.listedStream(ctx, topic, bus.SubjectOf(topic))
 }
 
 // chosenStream is the one of Options.Stream, if it fits; nil: the topic is looked up.
@@ -88,23 +88,18 @@ func (b *Bus) mayHold(ctx context.Context, c *jetstream.StreamConfig, topic stri
 	if known {
 		return false
 	}
-	names, err := b.streamNames(ctx, topic)
+	names, err := b.streamNames(ctx, bus.FilterOf(topic))
 	return err != nil || len(names) == 0
 }
 
-// listedStream finds the one stream that lists any of the patterns, which stand for a topic, or a
-// part of them, among its subjects: where events published to it go.
-func (b *Bus) listedStream(ctx context.Context, topic string, patterns ...string) (*jetstream.StreamInfo, error) {
-	var names []string
-	for _, pattern := range patterns {
-		some, err := b.streamNames(ctx, pattern)
-		if err != nil {
-			return nil, err
-		}
-		names = append(names, some...)
+// listedStream finds the one stream that lists the pattern, which stands for a topic, or a part of
+// it, among its subjects: where events published to it go.
+func (b *Bus) listedStream(ctx context.Context, topic, pattern string) (*jetstream.StreamInfo, error) {
+	names, err := b.streamNames(ctx, pattern)
+	if err != nil {
+		return nil, err
 	}
-	slices.Sort(names)
-	name, err := onlyName(topic, slices.Compact(names))
+	name, err := onlyName(topic, names)
 	if err != nil {
 		return nil, err
 	}
@@ -212,7 +207,7 @@ func onlyName(topic string, names []string) (string, error) {
 
 func streamAddCommand(topic string) string {
 	return fmt.Sprintf("nats stream add %s --subjects %s --storage file --retention limits --defaults",
-		StreamName(topic), shell.Quote(topic))
+		StreamName(topic), shell.Quote(bus.FilterOf(topic)))
 }
 
 // incarnationOf tells a stream from one of the same name that was deleted before.

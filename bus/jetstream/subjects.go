@@ -106,10 +106,9 @@ func overlapsAny(patterns []string, topic string) bool {
 	return slices.ContainsFunc(patterns, func(p string) bool { return bus.Overlap(p, topic) })
 }
 
-// coversAny reports whether one of the patterns may match a subject that a subscription to the
-// topic covers.
+// coversAny reports whether one of the patterns may match a subject that the topic covers.
 func coversAny(patterns []string, topic string) bool {
-	return slices.ContainsFunc(bus.SubscriptionFilters(topic), func(f string) bool { return overlapsAny(patterns, f) })
+	return overlapsAny(patterns, bus.FilterOf(topic))
 }
 
 // renamedAway reports why events that are published to the topic are not found under it in the
@@ -120,6 +119,7 @@ func renamedAway(c *jetstream.StreamConfig, topic string) error {
 	if t == nil {
 		return nil
 	}
+	topic = bus.FilterOf(topic)
 	source, to := cmp.Or(t.Source, allSubjects), destinationPattern(t.Destination)
 	if bus.Match(topic, to) || !overlapsAny(intersectPatterns(c.Subjects, topic), source) || !bus.Overlap(source, topic) {
 		return nil
@@ -131,5 +131,6 @@ func renamedAway(c *jetstream.StreamConfig, topic string) error {
 // takesDirectly reports whether what is published to the topic, or to a part of it, is stored in
 // the stream and found under the topic.
 func takesDirectly(c *jetstream.StreamConfig, topic string) bool {
+	topic = bus.FilterOf(topic)
 	return overlapsAny(transformedPatterns(intersectPatterns(c.Subjects, topic), c.SubjectTransform), topic)
 }

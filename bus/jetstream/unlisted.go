@@ -154,17 +154,14 @@ func (b *Bus) otherStreamFault(ctx context.Context, c *jetstream.StreamConfig, t
 	if b.o.Stream != "" || b.o.BindOnly {
 		return nil
 	}
-	var names []string
-	for _, filter := range bus.SubscriptionFilters(topic) {
-		if slices.ContainsFunc(c.Subjects, func(subject string) bool { return bus.Match(subject, filter) }) {
-			continue // No other stream can take any of it.
-		}
-		some, err := b.streamNames(ctx, filter)
-		if err != nil {
-			b.log.Debug("cannot see whether another stream takes a part of a topic", "topic", topic, "error", err)
-			return nil
-		}
-		names = append(names, some...)
+	filter := bus.FilterOf(topic)
+	if slices.ContainsFunc(c.Subjects, func(subject string) bool { return bus.Match(subject, filter) }) {
+		return nil // No other stream can take any of it.
+	}
+	names, err := b.streamNames(ctx, filter)
+	if err != nil {
+		b.log.Debug("cannot see whether another stream takes a part of a topic", "topic", topic, "error", err)
+		return nil
 	}
 	names = slices.DeleteFunc(names, func(name string) bool { return name == c.Name })
 	if len(names) == 0 {

@@ -1,12 +1,10 @@
 package jetstream
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/internal/natsserver"
 )
 
@@ -16,21 +14,6 @@ const OldestServer = natsserver.Oldest
 // exactCreation is the release since which a consumer keeps its time of creation when its server,
 // if it is no cluster, starts again.
 const exactCreation = "2.14.0"
-
-// PartitionServer is the oldest release of nats-server that subscriptions to partitions take. Of a
-// consumer that covers a subject and what lies below it older ones skip events, or deliver others.
-const PartitionServer = "2.11.4"
-
-// checkPartition returns ErrServerTooOld if the topic is a partition, which the server that the
-// connection is to cannot deliver. While the connection is down its server is unknown, and passes.
-func (b *Bus) checkPartition(topic string) error {
-	version := b.nc.ConnectedServerVersion()
-	if len(bus.SubscriptionFilters(topic)) == 1 || !natsserver.Older(version, PartitionServer) {
-		return nil
-	}
-	return fmt.Errorf("jetstream: topic %q is a partition, of which %s does not deliver the right events: %w: it is nats-server %s: upgrade it to %s or later, or do not use partitions",
-		topic, b.nc.ConnectedAddr(), ErrServerTooOld, version, PartitionServer)
-}
 
 // ConnectionOptions are the options of nats.Connect that a connection for a bus needs, for leases
 // and ack deadlines of this length (zero: the default, 30 s). It reconnects for ever, also after

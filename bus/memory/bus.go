@@ -65,7 +65,7 @@ func (b *Bus) prepareEvent(ctx context.Context, e bus.Event) (*memoryStream, bus
 		return nil, e, err
 	}
 	e = bus.DropForeignControl(e)
-	s, err := b.findStream(e.Topic, e.Topic)
+	s, err := b.findStream(e.Topic, bus.SubjectOf(e.Topic))
 	if err != nil {
 		return nil, e, err
 	}
@@ -171,16 +171,16 @@ func (b *Bus) findSubscribed(ctx context.Context, topic, group string, from bus.
 		return nil, fmt.Errorf("memory: %w", err)
 	}
 	if group == "" {
-		return b.findStream(topic, topic)
+		return b.findStream(topic, bus.SubjectOf(topic))
 	}
-	return b.findStream(topic, bus.SubscriptionFilters(topic)...)
+	return b.findStream(topic, bus.FilterOf(topic))
 }
 
 // findStream returns the one stream that takes any of the patterns, which stand for a topic.
-func (b *Bus) findStream(topic string, patterns ...string) (*memoryStream, error) {
+func (b *Bus) findStream(topic, pattern string) (*memoryStream, error) {
 	var found *memoryStream
 	for _, s := range b.streams {
-		if !overlapsAny(s.config.Topics, patterns) {
+		if !overlapsAny(s.config.Topics, pattern) {
 			continue
 		}
 		if found != nil {

@@ -10,7 +10,7 @@ import (
 // groupCursor is where a group is in a stream. The stream's lock guards it.
 type groupCursor struct {
 	slot    *groupSlot
-	filters []string
+	filter  string
 	ackWait int64
 	next    uint64 // all below was delivered, skipped or lost
 	pending int    // stored events at or above next that match
@@ -27,7 +27,7 @@ type groupCursor struct {
 }
 
 func newGroupCursor(sl *groupSlot, from uint64, ackWait int64) *groupCursor {
-	c := &groupCursor{slot: sl, filters: bus.SubscriptionFilters(sl.topic), ackWait: ackWait}
+	c := &groupCursor{slot: sl, filter: bus.FilterOf(sl.topic), ackWait: ackWait}
 	c.startAt(from)
 	return c
 }
@@ -53,12 +53,7 @@ func (c *groupCursor) rewind() {
 	c.startAt(c.advanceFloor() + 1)
 }
 
-func (c *groupCursor) isWanted(e *logEntry) bool { return matchesAny(c.filters, e.event.Topic) }
-
-// matchesAny reports whether one of the patterns matches the topic.
-func matchesAny(patterns []string, topic string) bool {
-	return slices.ContainsFunc(patterns, func(p string) bool { return bus.Match(p, topic) })
-}
+func (c *groupCursor) isWanted(e *logEntry) bool { return bus.Match(c.filter, e.subject) }
 
 // setSoleReader makes a source the only one that may read the cursor. nil: several may.
 func (c *groupCursor) setSoleReader(s *Source) {

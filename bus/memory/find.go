@@ -62,10 +62,10 @@ func (b *Bus) FindNext(ctx context.Context, pattern string, after bus.Position) 
 	if err != nil {
 		return bus.Position{}, err
 	}
-	filters := bus.SubscriptionFilters(pattern)
+	filter := bus.FilterOf(pattern)
 	s.withLock(func(int64) {
 		for seq := max(s.log.first, after.Sequence+1); seq < s.log.next; seq++ {
-			if e := s.log.entryAt(seq); !e.deleted && matchesAny(filters, e.event.Topic) {
+			if e := s.log.entryAt(seq); !e.deleted && bus.Match(filter, e.subject) {
 				found = s.positionOf(seq, e.stored)
 				return
 			}

@@ -12,7 +12,8 @@ const chunkSize = 512
 // logEntry is an event as it is stored.
 type logEntry struct {
 	event   bus.Event
-	stored  int64 // in ns since 1970
+	subject string // by which it is found
+	stored  int64  // in ns since 1970
 	deleted bool
 }
 
@@ -45,7 +46,7 @@ func (l *eventLog) appendEvent(e bus.Event, stored int64) uint64 {
 		l.chunks = append(l.chunks, new([chunkSize]logEntry))
 	}
 	seq := l.next
-	*l.entryAt(seq) = logEntry{event: e, stored: stored}
+	*l.entryAt(seq) = logEntry{event: e, subject: bus.SubjectOf(e.Topic), stored: stored}
 	l.next++
 	l.live++
 	l.newest = stored

@@ -20,9 +20,10 @@ func (b *Bus) Delete(stream string, sequences ...uint64) error {
 
 // Purge removes all events of the topic, which may be a pattern, from a stream.
 func (b *Bus) Purge(stream, topic string) error {
+	filter := bus.FilterOf(topic)
 	return b.changeStream(stream, func(s *memoryStream) {
 		for seq := s.log.first; seq < s.log.next; seq++ {
-			if s.log.hasEvent(seq) && bus.Match(topic, s.log.entryAt(seq).event.Topic) {
+			if s.log.hasEvent(seq) && bus.Match(filter, s.log.entryAt(seq).subject) {
 				s.deleteEvent(seq)
 			}
 		}
@@ -38,7 +39,7 @@ func (b *Bus) StepClock(stream string, by time.Duration) error {
 // DeleteGroup deletes the group's cursor over the topic, if there is one. Its sources
 // return bus.ErrConsumerLost.
 func (b *Bus) DeleteGroup(topic, group string) error {
-	s, err := b.findStream(topic, bus.SubscriptionFilters(topic)...)
+	s, err := b.findStream(topic, bus.FilterOf(topic))
 	if err != nil {
 		return err
 	}

@@ -38,13 +38,13 @@ func (b *Bus) Read(ctx context.Context, pattern string, r bus.Range) iter.Seq2[b
 
 // streamReader is where a read stands in its stream.
 type streamReader struct {
-	stream  *memoryStream
-	filters []string
-	r       bus.Range
-	name    string       // the incarnation that is read
-	end     uint64       // the last sequence to read
-	next    uint64       // the sequence to read next
-	last    bus.Position // of the last event that was read
+	stream *memoryStream
+	filter string
+	r      bus.Range
+	name   string       // the incarnation that is read
+	end    uint64       // the last sequence to read
+	next   uint64       // the sequence to read next
+	last   bus.Position // of the last event that was read
 }
 
 // readPage is what a reader takes from its stream at once.
@@ -86,12 +86,12 @@ func (b *Bus) openReader(ctx context.Context, pattern string, r bus.Range) (*str
 	if err != nil {
 		return nil, err
 	}
-	filters := bus.SubscriptionFilters(pattern)
-	s, err := b.findStream(pattern, filters...)
+	filter := bus.FilterOf(pattern)
+	s, err := b.findStream(pattern, filter)
 	if err != nil {
 		return nil, err
 	}
-	reader := &streamReader{stream: s, filters: filters, r: r, last: r.From.After}
+	reader := &streamReader{stream: s, filter: filter, r: r, last: r.From.After}
 	s.withLock(func(int64) {
 		reader.name, reader.end, reader.next = s.name, s.log.next-1, s.log.first
 		err = r.In(s.name, reader.end)
@@ -142,7 +142,7 @@ func (r *streamReader) readPage() (page readPage) {
 		if page.last = r.r.Until.Ends(at); page.last {
 			return page
 		}
-		if matchesAny(r.filters, entry.event.Topic) {
+		if bus.Match(r.filter, entry.subject) {
 			page.events = append(page.events, r.storedEvent(entry, at))
 			r.last = at
 		}

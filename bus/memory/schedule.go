@@ -92,7 +92,7 @@ func (b *Bus) Scheduled(ctx context.Context, pattern string, limit int) (out []b
 	}
 	s.withLock(func(int64) {
 		for _, x := range s.schedules {
-			if len(out) < limit && bus.Match(pattern, x.event.Topic) {
+			if len(out) < limit && bus.Match(bus.FilterOf(pattern), bus.SubjectOf(x.event.Topic)) {
 				out = append(out, bus.ScheduledEvent{Event: x.event, Due: time.Unix(0, x.due).UTC()})
 			}
 		}

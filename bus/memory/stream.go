@@ -254,7 +254,7 @@ func (s *memoryStream) checkShareable(topic, group string, o bus.SubscribeOption
 			group, s.config.Name)
 	}
 	for _, sl := range s.slots {
-		if sl.cursor != nil && overlapsAny(sl.cursor.filters, bus.SubscriptionFilters(topic)) {
+		if sl.cursor != nil && bus.Overlap(sl.cursor.filter, bus.FilterOf(topic)) {
 			return fmt.Errorf("memory: %q of group %q overlaps with %q of group %q, and stream %q is a work queue: "+
 				"each event has one group there", topic, group, sl.topic, sl.group, s.config.Name)
 		}
@@ -262,11 +262,9 @@ func (s *memoryStream) checkShareable(topic, group string, o bus.SubscribeOption
 	return nil
 }
 
-// overlapsAny reports whether there is a topic that a pattern of each list matches.
-func overlapsAny(patterns, others []string) bool {
-	return slices.ContainsFunc(patterns, func(p string) bool {
-		return slices.ContainsFunc(others, func(other string) bool { return bus.Overlap(p, other) })
-	})
+// overlapsAny reports whether there is a subject that one of the patterns and another one match.
+func overlapsAny(patterns []string, other string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool { return bus.Overlap(p, other) })
 }
 
 // markLost deletes a cursor and tells the sources that wait on it.

@@ -52,7 +52,7 @@ func (c *Config) checkTakesPartitions(r *configReader, i int) {
 	s, at := &c.Provision.Streams[i], entryPath("provision.streams", i)+".subjects"
 	for _, topic := range c.PartitionedTopics() {
 		first := bus.Partition{Topic: topic, Of: c.PartitionsOf(topic)}.Subject()
-		if bus.ValidTopic(topic) != nil || !s.takes(topic) || s.matchesAll(r, at, first) && s.matchesAll(r, at, first+".key") {
+		if bus.ValidTopic(topic) != nil || !s.takes(topic) || s.matchesAll(r, at, bus.SubjectOf(first)) {
 			continue
 		}
 		r.reportMistake(at, "the stream takes %s, and not its partitions below it: add that topic with .> too", c.shownTopic(r, topic))

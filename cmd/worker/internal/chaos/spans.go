@@ -7,6 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/cmd/worker/internal/journal"
 )
 
@@ -24,7 +25,7 @@ func (r *round) readSpans(ctx context.Context) (spans map[string]journal.Span, s
 }
 
 func (r *round) readSpansOf(ctx context.Context, t *target, spans map[string]journal.Span) (stored int, err error) {
-	all, err := r.lab.js.OrderedConsumer(ctx, t.stream, jetstream.OrderedConsumerConfig{FilterSubjects: []string{t.topic}, HeadersOnly: true})
+	all, err := r.lab.js.OrderedConsumer(ctx, t.stream, jetstream.OrderedConsumerConfig{FilterSubjects: []string{bus.FilterOf(t.topic)}, HeadersOnly: true})
 	if err != nil {
 		return 0, err
 	}
