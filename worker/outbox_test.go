@@ -266,6 +266,23 @@ func TestOpenOutboxMakesNone(t *testing.T) {
 	}
 }
 
+// OpenOutbox finds the outbox that worker provision has made, before any worker has run.
+func TestOpenOutboxFindsOneThatWasProvisioned(t *testing.T) {
+	t.Parallel()
+	coll := mongotest.Collection(t)
+	if err := mongooutbox.Layout(48*time.Hour).Ensure(t.Context(), coll); err != nil {
+		t.Fatal(err)
+	}
+	a, err := OpenOutbox(t.Context(), &ConnectOptions{Store: uriOf(t, coll.Database().Name()), Name: "test"}, coll.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = a.Close() }()
+	if n, err := a.Count(t.Context()); err != nil || n != (outbox.Counts{}) {
+		t.Errorf("%+v %v", n, err)
+	}
+}
+
 // Consume, change, publish: an order's document carries its mark and the event that it brings
 // about, which this worker's outbox publishes.
 func TestChangesOfDocumentsPublishTheirEvents(t *testing.T) {

@@ -64,19 +64,33 @@ func OpenOutbox(ctx context.Context, o *ConnectOptions, collection string) (*Out
 	return a, nil
 }
 
-// openExisting opens an outbox that is there: it has its partitions beside it.
+// openExisting opens an outbox that is there.
 func openExisting(ctx context.Context, db *mongo.Database, collection string) (*mongooutbox.Queue, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*startTimeout)
 	defer cancel()
-	names, err := db.ListCollectionNames(ctx, bson.D{{Key: "name", Value: collection + ".partitions"}})
+	exists, err := hasOutbox(ctx, db, collection)
 	if err != nil {
 		return nil, fmt.Errorf("look for the outbox: %w", err)
 	}
-	if len(names) == 0 {
+	if !exists {
 		return nil, fmt.Errorf("%w: %w: name the database in the URI (mongodb://host/DATABASE), and the collection if it is not %q",
 			ErrUsage, ErrNoOutbox, OutboxCollection)
 	}
 	return openOutbox(ctx, db, collection, nil)
+}
+
+// hasOutbox reports whether a collection is an outbox: it has its partitions beside it, or at least
+// its indexes, as worker provision makes it. Any other collection of the name is somebody else's.
+func hasOutbox(ctx context.Context, db *mongo.Database, collection string) (bool, error) {
+	names, err := db.ListCollectionNames(ctx, bson.D{{Key: "name", Value: collection + ".partitions"}})
+	if err != nil || len(names) > 0 {
+		return len(names) > 0, err
+	}
+	missing, exists, err := mongooutbox.Layout(0).Differences(ctx, db.Collection(collection))
+	if errors.Is(err, mongooutbox.ErrCollection) {
+		return false, nil
+	}
+	return exists && len(missing) == 0, err
 }
 
 // Name tells people where it is, without credentials.
