@@ -107,7 +107,7 @@ func (t *Tracker) subscription() (*consumer.Options, error) {
 		d, _ := decodeEvent(e, t.group) // what is none is dead-lettered
 		return d.key
 	}
-	o.Logger = cmp.Or(o.Logger, t.log)
+	o.Logger = cmp.Or(o.Logger, t.options.Logger)
 	o.Observer = consumer.Observers(o.Observer, settledObserver{t})
 	return o.WithDefaults(t.group)
 }

@@ -1,11 +1,15 @@
 package deferral_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/onceish/onceish/bus"
@@ -271,4 +275,44 @@ func TestOpenRefusesWhatCannotWork(t *testing.T) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
 	}
+}
+
+// A line of the log names topic and group once.
+func TestLogOfSummariesNamesTheTopicOnce(t *testing.T) {
+	inBubble(t, func(w *world) {
+		var out lockedBuffer
+		o := &deferral.Options{Logger: slog.New(slog.NewTextHandler(&out, nil))}
+		tr, err := deferral.Open(t.Context(), w.bus, w.store, "billing", perMinute(1), w.sum, o)
+		must(t, err)
+		w.start(tr)
+		synctest.Wait()
+		var found bool
+		for line := range strings.Lines(out.String()) {
+			found = found || strings.Contains(line, "the group is new on this topic")
+			if strings.Count(line, "topic=") > 1 || strings.Count(line, "group=") > 1 {
+				t.Error(line)
+			}
+		}
+		if !found {
+			t.Errorf("the start of the subscription is not in the log:\n%s", &out)
+		}
+	})
+}
+
+// lockedBuffer is a bytes.Buffer that is safe for concurrent use.
+type lockedBuffer struct {
+	mu  sync.Mutex
+	all bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.all.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.all.String()
 }
