@@ -223,7 +223,7 @@ func (a *Assignment) noteResult(err error) {
 	a.mu.Unlock()
 	switch {
 	case err != nil && was == nil:
-		a.log.Warn("partitions cannot be planned; those that are owned are lost when that lasts", "err", err)
+		a.log.Warn("partitions cannot be planned; none is assigned until they can be", "err", err)
 	case err == nil && was != nil:
 		a.log.Info("partitions can be planned again")
 	}
