@@ -33,7 +33,7 @@ func In(d time.Duration, events ...bus.Event) []Row {
 // and do not retry. A row is scheduled until a drainer makes it pending, which is when it is due; a
 // change of it either comes before that or has no effect, and says so.
 type Schedules interface {
-	// Scheduled returns scheduled rows that match, those due first at first, and no more than
+	// Scheduled returns scheduled rows that match, earliest first, and no more than
 	// limit. They come behind after, which is the last row of the page before; the zero Row is
 	// before the first one. Filter.Status does not matter.
 	Scheduled(ctx context.Context, f Filter, after Row, limit int) ([]Row, error)
@@ -89,7 +89,7 @@ func (r *Row) DueOn(now time.Time) (due time.Time, err error) {
 	case r.At.IsZero() && r.After <= 0:
 		return time.Time{}, nil
 	case r.Seq != 0:
-		return due, fmt.Errorf("%w: event %.64q has Seq %d and is due later: rows that are scheduled are ordered by when they are due: leave Seq zero",
+		return due, fmt.Errorf("%w: event %.64q has Seq %d and is due later: rows that are scheduled are ordered earliest first: leave Seq zero",
 			bus.ErrInvalidEvent, r.Event.ID, r.Seq)
 	}
 	if due = r.At; due.IsZero() {

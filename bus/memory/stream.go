@@ -23,7 +23,7 @@ type memoryStream struct {
 	grown     chan struct{}     // closed when events were stored, or the stream was replaced; nil: nobody waits
 	stamp     int64             // the latest stored time, or time of creation, given out
 	clock     int64             // what the clock showed then
-	schedules []*scheduledEvent // those due first at first
+	schedules []*scheduledEvent // earliest first
 	dueTimer  *time.Timer       // publishes the first of them; nil: there was none yet, or the clock is not the process's
 	shift     int64             // how far the clock that stored times are read from is off, see StepClock
 }

@@ -63,7 +63,7 @@ Example:
 
 func flushDeferredCommand(stdout, stderr io.Writer) *cli.Command {
 	return &cli.Command{
-		Name: "flush", Usage: "have what waits summed up now", ArgsUsage: "GROUP",
+		Name: "flush", Usage: "make the summaries of what waits now", ArgsUsage: "GROUP",
 		Description: `The process of the group that makes summaries makes those of all that is deferred by now. It does not wait for that: see worker deferred list.
 
 Example:
@@ -83,7 +83,7 @@ Example:
 
 func dropDeferredCommand(stdin io.Reader, stdout, stderr io.Writer) *cli.Command {
 	return &cli.Command{
-		Name: "drop", Usage: "have what waits summed up never", ArgsUsage: "GROUP",
+		Name: "drop", Usage: "delete what waits, without a summary", ArgsUsage: "GROUP",
 		Description: `The events count as done, and will be in no summary. Those of a summary that is being made are left alone.
 
 Example:

@@ -18,7 +18,7 @@ import (
 // dueFlags say when events are due.
 func dueFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "in", HideDefault: true, Usage: "publish the events so `LONG` from now, such as 10m or 2d"},
+		&cli.StringFlag{Name: "in", HideDefault: true, Usage: "publish the events after a `DURATION`, such as 10m or 2d"},
 		&cli.StringFlag{Name: "at", HideDefault: true, Usage: "publish the events at a `TIME`, such as 2027-01-31T15:04:05Z, or later"},
 		collectionFlag(),
 	}

@@ -19,9 +19,10 @@ func groupLagCommand(stdout, stderr io.Writer) *cli.Command {
 	return &cli.Command{
 		Name: "lag", Usage: "show how far a group is behind, and what its oldest event waits for", ArgsUsage: "GROUP [TOPIC]",
 		Description: `For each topic of the group: how many events are pending (never delivered) and unsettled (delivered, and not acknowledged), how old the oldest one
-is, and what it waits for: a run that has not ended, its next attempt, a pause, a process that takes no more, or that there is none. The
-topic is its own, or one in partitions, each of which is shown. With --wait it ends once nothing of it is pending or unsettled, in any
-number of partitions: then a topic can be read in another one. The marks are looked up in MongoDB with --mongo, else in the bucket of NATS. It looks at the first 10000 events that are not acknowledged.
+is, and what it waits for: a run that has not ended, its next attempt, a pause, a process that takes no more, or that there is none. Of a
+topic in partitions each partition is shown. With --wait it ends once nothing is pending or unsettled in any layout of the topic: then the number of
+partitions can be changed. The marks are looked up in MongoDB with --mongo, else in the bucket of NATS. It looks at the first 10000 events
+that are not acknowledged.
 
 Examples:
    worker lag billing --mongo mongodb://localhost:27017/shop

@@ -19,8 +19,8 @@ func membersCommand(stdout, stderr io.Writer) *cli.Command {
 	return &cli.Command{
 		Name: "members", Usage: "list the processes of a group", ArgsUsage: "GROUP",
 		Description: `A process that has drained is gone at once, one that died within 30 seconds. STATE is joining, running or draining; what its subscriptions do is
-shown by worker status. PARTITIONS are those that it owns, of each topic. RENEWED is how long ago it was last heard of. Below it is who owns each
-partition of a topic, to whom it moves, and since when: of exclusive topics there is one.
+shown by worker status. PARTITIONS are those that it owns, of each topic. RENEWED is how long ago it was last heard of. The second table has the
+partitions of each topic: OWNER has had one SINCE then, and hands it over to NEXT. A topic with order exclusive has one partition.
 
 Example:
    worker members billing -o json | jq -r '.members[].host'`,

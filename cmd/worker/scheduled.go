@@ -151,7 +151,7 @@ func withWaitingRooms(ctx context.Context, cmd *cli.Command, stderr io.Writer, f
 
 func listScheduledCommand(stdout, stderr io.Writer) *cli.Command {
 	return &cli.Command{
-		Name: "list", Usage: "list events of a topic that wait, those due first at first", ArgsUsage: "TOPIC",
+		Name: "list", Usage: "list events of a topic that wait, the next one due first", ArgsUsage: "TOPIC",
 		Description: "TOPIC may be a pattern. WHERE is where an event waits.",
 		Flags: append([]cli.Flag{
 			&cli.IntFlag{Name: "limit", Value: shownRows, Usage: "how many events at most", Validator: commandline.Positive},

@@ -27,7 +27,7 @@ type Queue struct {
 	mu         sync.Mutex
 	rows       map[string]*queueRow
 	pending    pendingIndex
-	scheduled  []*queueRow            // those due first at first
+	scheduled  []*queueRow            // earliest first
 	dead       map[string][]*queueRow // by key; of keys that have one
 	sent       []sentRow              // the oldest first; some are stale
 	kept       int                    // of sent, those that are not stale

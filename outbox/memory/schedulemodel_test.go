@@ -32,7 +32,7 @@ func (m *model) schedule(t *rapid.T) {
 	m.rows = append(m.rows, &modelRow{Row: r, due: r.At})
 }
 
-// scheduled are the scheduled rows, those due first at first.
+// scheduled are the scheduled rows, earliest first.
 func (m *model) scheduled() (rows []*modelRow) {
 	for _, r := range m.rows {
 		if r.Status == outbox.Scheduled {

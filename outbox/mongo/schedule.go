@@ -63,7 +63,7 @@ func (q *Queue) ReleaseDue(ctx context.Context, most int) (out outbox.Released, 
 	return out, nil
 }
 
-// firstScheduled returns rows that are due, or will be soon, those due first at first.
+// firstScheduled returns rows that are due, or will be soon, earliest first.
 func (q *Queue) firstScheduled(ctx context.Context, most int) (rows []*storedRow, err error) {
 	at, err := q.clock.Read(ctx)
 	if err != nil {

@@ -18,7 +18,7 @@ func scheduling(able *kit) []promise {
 		{name: "Schedules/rows of a key are in the order in which they are due", keeps: ordersByDue},
 		{name: "Schedules/a time that has come means at once", keeps: schedulesThePast},
 		{name: "Schedules/what is absurd is refused", keeps: refusesAbsurdTimes, unless: able.s.Refused == nil},
-		{name: "Schedules/a row is listed until it is due, those due first at first", keeps: listsScheduled},
+		{name: "Schedules/a row is listed until it is due, earliest first", keeps: listsScheduled},
 		{name: "Schedules/a row that was cancelled is never pending", keeps: cancels},
 		{name: "Schedules/a row is moved until it is due", keeps: moves},
 		{name: "Schedules/either a cancellation or the release of a row wins", keeps: cancelsWhileReleased},
