@@ -105,9 +105,10 @@ func (p *partitions) findUnread(ctx context.Context) error {
 	if err != nil || at.Sequence == 0 {
 		return nil //nolint:nilerr // it is looked again, and a bus that may not look finds nothing
 	}
-	return fmt.Errorf("%w: an event was published to %q itself (sequence %d, stored at %v), where order %s does not read: "+
-		"publish with bus.Partitioned, and let a process of the group with order key run once until it is empty (worker run --order key --until-empty)",
-		ErrLayout, p.subscribed, at.Sequence, at.Stored, p.options.Order)
+	return fmt.Errorf("%w: an event was published to %[2]q itself (sequence %[3]d, stored at %[4]v), where order %[5]s does not read: "+
+		"publish with bus.Partitioned, store such events again in their partitions (worker replay %[2]s --to-topic %[2]s --partitions %[6]d), "+
+		"and let a process of the group with order key pass over them (worker run --order key --until-empty)",
+		ErrLayout, p.subscribed, at.Sequence, at.Stored, p.options.Order, p.options.Order.NumPartitions())
 }
 
 // checkLayout returns ErrLayout if events of another layout are not settled.

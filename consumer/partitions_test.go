@@ -374,8 +374,12 @@ func TestEventsOutsideOfTheLayoutAreTold(t *testing.T) {
 		_, err := w.bus.Publish(t.Context(), bus.Event{ID: "stray", Topic: "order.placed"})
 		must(t, err)
 		time.Sleep(61 * time.Second)
-		if err := a.sub.Healthy(); !errors.Is(err, consumer.ErrLayout) || !strings.Contains(err.Error(), "bus.Partitioned") {
+		err = a.sub.Healthy()
+		if !errors.Is(err, consumer.ErrLayout) || !strings.Contains(err.Error(), "bus.Partitioned") {
 			t.Errorf("healthy: %v", err)
+		}
+		if command := "worker replay order.placed --to-topic order.placed --partitions 4)"; err == nil || !strings.Contains(err.Error(), command) {
+			t.Errorf("%v; want the command that moves the event: %s", err, command)
 		}
 		w.order = consumer.ByKey // the remedy that it names
 		b := w.start("b", nil)
