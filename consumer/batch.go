@@ -18,12 +18,12 @@ import (
 // too short the events without a result have failed. FailBatch says that the batch failed as a
 // whole; so do a panic and a list that is too long.
 //
-// The events are in the order of the stream, and at most one of each order key is among them. ctx
-// ends, with its cause, when that of any of their runs does, and has the earliest of their
-// deadlines. It is that of the run in a batch of one; with more events it has no Attempt:
-// ItemContext and BatchAttempts have those of its events. A BatchHandler that does not end with its
-// ctx keeps the slots of all its events. It is called by several goroutines at once, each time for
-// other events.
+// The events are in the order of the stream, of one partition where the topic has some, and at most
+// one of each order key is among them. ctx ends, with its cause, when that of any of their runs
+// does, and has the earliest of their deadlines. It is that of the run in a batch of one; with more
+// events it has no Attempt: ItemContext and BatchAttempts have those of its events. A BatchHandler
+// that does not end with its ctx keeps the slots of all its events. It is called by several
+// goroutines at once, each time for other events.
 type BatchHandler func(ctx context.Context, es []bus.Event) []error
 
 // BatchOptions bound a batch. The zero value means the defaults.
