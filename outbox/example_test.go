@@ -3,6 +3,7 @@ package outbox_test
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/onceish/onceish/bus"
 	membus "github.com/onceish/onceish/bus/memory"
@@ -34,4 +35,23 @@ func ExampleDrainer() {
 	// Output:
 	// order-1-placed
 	// <nil>
+}
+
+// A reminder that is due in three days is moved by two more, and cancelled when it has become
+// pointless.
+func ExampleIn() {
+	ctx := context.Background()
+	queue, _ := memoutbox.New(nil)
+	reminder := bus.Event{ID: "order-17", Topic: "reminder.due", Key: "ada"}
+	fmt.Println(queue.AddRows(ctx, outbox.In(3*24*time.Hour, reminder)...))
+
+	row := outbox.RowID(&reminder)
+	fmt.Println(queue.Move(ctx, row, time.Now().Add(5*24*time.Hour)))
+	fmt.Println(queue.Cancel(ctx, row))
+	fmt.Println(queue.Cancel(ctx, row)) // it is gone
+	// Output:
+	// [order-17] <nil>
+	// changed <nil>
+	// changed <nil>
+	// not found <nil>
 }

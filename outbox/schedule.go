@@ -33,12 +33,13 @@ func In(d time.Duration, events ...bus.Event) []Row {
 // and do not retry. A row is scheduled until a drainer makes it pending, which is when it is due; a
 // change of it either comes before that or has no effect, and says so.
 type Schedules interface {
-	// Scheduled returns scheduled rows that match, earliest first, and no more than
-	// limit. They come behind after, which is the last row of the page before; the zero Row is
-	// before the first one. Filter.Status does not matter.
+	// Scheduled returns scheduled rows that match, earliest first, and no more than limit. They
+	// come behind after, which is the last row of the page before; the zero Row is before the first
+	// one. Filter.Status does not matter.
 	Scheduled(ctx context.Context, f Filter, after Row, limit int) ([]Row, error)
-	// Cancel removes a scheduled row, whose id is Row.ID, or RowID of its event. A repeated call
-	// finds no row, and one that adds the event again schedules it again.
+	// Cancel removes a scheduled row, whose id is Row.ID, or RowID of its event; the id of the
+	// event alone finds none. A repeated call finds no row, and one that adds the event again
+	// schedules it again.
 	Cancel(ctx context.Context, rowID string) (Change, error)
 	// Move makes a scheduled row due at another time, before or after its old one. A time that has
 	// come means at once. In more than bus.MaxDelay is bus.ErrTooFar.

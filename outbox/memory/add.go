@@ -22,10 +22,11 @@ func (q *Queue) Add(ctx context.Context, events ...bus.Event) ([]string, error) 
 }
 
 // AddRows adds rows, of which Event, Seq, At and After matter, in their order, all or none, and
-// returns their ids. An event without an id gets one. An invalid event is bus.ErrInvalidEvent (see
-// bus.Event for headers), one over Options.MaxBytes bus.ErrTooLarge. An event that is there already
-// is left as it is, due when it was; one of its topic, source and id with another payload is
-// outbox.ErrExists. One that is due in more than bus.MaxDelay is bus.ErrTooFar.
+// returns the ids of their events; Cancel and Move take outbox.RowID. An event without an id gets
+// one. An invalid event is bus.ErrInvalidEvent (see bus.Event for headers), one over
+// Options.MaxBytes bus.ErrTooLarge. An event that is there already is left as it is, due when it
+// was; one of its topic, source and id with another payload is outbox.ErrExists. One that is due in
+// more than bus.MaxDelay is bus.ErrTooFar.
 func (q *Queue) AddRows(ctx context.Context, rows ...outbox.Row) ([]string, error) {
 	ids, err := q.addAll(ctx, rows)
 	if err == nil && len(ids) > 0 {

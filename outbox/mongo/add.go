@@ -17,10 +17,10 @@ func (q *Queue) Add(ctx context.Context, events ...bus.Event) ([]string, error) 
 }
 
 // AddRows adds rows, of which Event, Seq, At and After matter, to the transaction in ctx, in their
-// order, and returns their ids: they are there once it commits, and never were if it aborts. The
-// transaction is one of the outbox's own client, and has write concern majority; none is
-// ErrNoTransaction. It costs one round trip, and another when a row is there already. Rows of
-// outbox.At and outbox.In are scheduled.
+// order: they are there once it commits, and never were if it aborts. It returns the ids of their
+// events; Cancel and Move take outbox.RowID. The transaction is one of the outbox's own client, and
+// has write concern majority; none is ErrNoTransaction. It costs one round trip, and another when a
+// row is there already. Rows of outbox.At and outbox.In are scheduled.
 //
 // An event without an id gets one. An invalid event is bus.ErrInvalidEvent, one whose row is over
 // 16 MiB less 64 KiB bus.ErrTooLarge; what the bus takes is for the drainer to find out. An event
