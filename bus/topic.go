@@ -49,6 +49,9 @@ func ValidPattern(pattern string) error {
 			return fmt.Errorf("topic %.64q has a space or a control character", pattern)
 		}
 	}
+	if layout, ok := strings.CutSuffix(pattern, ".*"); ok && isPartition(layout+".0") {
+		return fmt.Errorf("topic %.64q covers no partition, for the events of each lie below it: end it with %q", pattern, ".>")
+	}
 	return nil
 }
 

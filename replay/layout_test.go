@@ -49,10 +49,10 @@ func TestEventsMoveToAnotherLayoutOfTheirTopic(t *testing.T) {
 				t.Errorf("%+v", n)
 			}
 		}
-		wantPlaced(t, w.bus, "orders.new.of8.*", of8, events)
+		wantPlaced(t, w.bus, "orders.new.of8.>", of8, events)
 		_, err := replay.ToTopic(w.t.Context(), w.bus, "orders.new.of8.>", bus.Range{}, "orders.new", &replay.Options{Layout: of16})
 		must(w.t, err)
-		wantPlaced(t, w.bus, "orders.new.of16.*", of16, events)
+		wantPlaced(t, w.bus, "orders.new.of16.>", of16, events)
 		for from, layout := range map[string]bus.Layout{"orders.new.of8.>": of8, "orders.new.of8.3": of8, "orders.new": {"other": 8}} {
 			if n, err := replay.ToTopic(w.t.Context(), w.bus, from, bus.Range{}, "orders.new", &replay.Options{Layout: layout}); err == nil || n.Stored > 0 {
 				t.Errorf("%s to %v: %+v, %v; want a refusal", from, layout, n, err)
@@ -69,8 +69,8 @@ func TestCopiesForAGroupGoToItsLayout(t *testing.T) {
 		of8 := bus.Layout{"orders.new": 8}
 		_, err := replay.ToGroup(w.t.Context(), w.bus, "orders.new", bus.Range{}, "billing", &replay.Options{Layout: of8})
 		must(w.t, err)
-		wantPlaced(t, w.bus, "orders.new.of8.*", of8, events)
-		for _, s := range readAll(t, w.bus, "orders.new.of8.*") {
+		wantPlaced(t, w.bus, "orders.new.of8.>", of8, events)
+		for _, s := range readAll(t, w.bus, "orders.new.of8.>") {
 			if c, err := s.Event.Control(); err != nil || c.Group != "billing" {
 				t.Errorf("%+v, %v; want a copy for billing alone", c, err)
 			}

@@ -136,7 +136,6 @@ func readsLayout(t *testing.T, f *fixture) {
 	for pattern, want := range map[string][]string{
 		".of8.>":   {"1", "neighbour", "2", "3", "neighbour 2", "4", "below", "5"},
 		".of8.*.>": {"1", "neighbour", "2", "3", "neighbour 2", "4", "5"},
-		".of8.*":   {"below"},
 	} {
 		var got []string
 		for s, err := range reader.Read(t.Context(), partition.Topic+pattern, bus.Range{}) {
