@@ -76,14 +76,17 @@ func (l *lossCounter) addSample(stream *jetstream.StreamInfo, consumer *jetstrea
 // lostBetween is how many of the events that the group passed between two looks it did not get.
 func lostBetween(was, now *lossSample, fresh uint64, stream *jetstream.StreamInfo, consumer *jetstream.ConsumerInfo) uint64 {
 	passed := saturatingSub(now.sequence, was.sequence)
-	deliveries := saturatingSub(now.deliveries, was.deliveries)
+	missing := saturatingSub(min(now.missingBefore, now.sequence), was.sequence)
 	switch {
-	case !was.hasRedelivered && !now.hasRedelivered && was.redeliveries == now.redeliveries && takesAll(&consumer.Config, &stream.Config):
-		return saturatingSub(passed, deliveries)
+	case now.deliveries >= was.deliveries && !was.hasRedelivered && !now.hasRedelivered && was.redeliveries == now.redeliveries &&
+		takesAll(&consumer.Config, &stream.Config):
+		// Another process may have rewound the consumer, whose deliveries count from zero then.
+		missing += uint64(max(0, stream.State.NumDeleted)) // #nosec G115 -- not negative
+		return min(missing, saturatingSub(passed, now.deliveries-was.deliveries))
 	case stream.Config.Retention != jetstream.LimitsPolicy:
 		return 0 // What is gone there was acknowledged.
 	}
-	return min(was.missingAhead+fresh, saturatingSub(min(now.missingBefore, now.sequence), was.sequence)+min(now.missingInside, passed))
+	return min(was.missingAhead+fresh, missing+min(now.missingInside, passed))
 }
 
 // takesAll reports whether every event of the stream is for the consumer.

@@ -135,6 +135,46 @@ func TestRewindKeepsTheConsumersConfiguration(t *testing.T) {
 	}
 }
 
+// A process that was frozen while another one rewound its consumer counts nothing as lost: the
+// deliveries are counted from zero again, and may be fewer or more than before.
+func TestRewindByAnotherProcessLosesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	for _, retention := range []jetstream.RetentionPolicy{jetstream.LimitsPolicy, jetstream.InterestPolicy} {
+		for _, later := range []int{1, 8} {
+			topic := fmt.Sprintf("all.%v.%d", retention, later) // every event of the stream is the group's
+			makeStream(t, w.js, jetstream.StreamConfig{Name: strings.ReplaceAll(topic, ".", "_"), Subjects: []string{topic}, Retention: retention})
+			subscribe := func(o *bus.SubscribeOptions) bus.Source {
+				src, err := w.bus.Subscribe(t.Context(), topic, group, o)
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { _ = src.Close(context.Background()) }) // to end its goroutines
+				return src
+			}
+			publish := func(n int) {
+				for i := range n {
+					if _, err := w.bus.Publish(t.Context(), bus.Event{ID: fmt.Sprint(n, "-", i), Topic: topic}); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			frozen := subscribe(nil)
+			publish(5)
+			ack(t, fetch(t, frozen, 5)[:3]...)
+			eventually(t, "a floor of 3", func() bool {
+				info, err := frozen.Info(t.Context())
+				return err == nil && info.Floor == 3
+			})
+			publish(later)
+			fetch(t, subscribe(&bus.SubscribeOptions{Rewind: true}), 2+later)
+			if info, err := frozen.Info(t.Context()); err != nil || info.Lost != 0 {
+				t.Errorf("%v retention, %d events later: %+v, %v; want nothing lost", retention, later, info, err)
+			}
+		}
+	}
+}
+
 // Whatever is in flight when a replicated consumer changes its leader, a rewind takes it back.
 func TestRewindOnACluster(t *testing.T) {
 	t.Parallel()
