@@ -66,13 +66,14 @@ func (p *planner) activeMembers(row *planRow) (active []*planMember) {
 	return active
 }
 
-// successor returns the active member that has the name of one that is not, or nil.
+// successor returns the active member that has the name of one that is not and has joined after
+// it, or nil. One that had joined before was killed, maybe, and is listed until its row expires.
 func (p *planner) successor(row *planRow, m *planMember) *planMember {
 	if m.Name == "" || p.mutant == mutantIgnoresNames {
 		return nil
 	}
 	for _, other := range p.activeMembers(row) {
-		if other.ID != m.ID && other.Name == m.Name {
+		if other.ID != m.ID && other.Name == m.Name && !other.Joined.Before(m.Joined) {
 			return other
 		}
 	}

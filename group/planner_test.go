@@ -174,6 +174,33 @@ func TestASuccessorOfTheSameNameGetsItsPartitions(t *testing.T) {
 	})
 }
 
+// A process that was killed is listed until its row expires. When the one that was started in its
+// place drains meanwhile, nothing is planned for the one that was killed.
+func TestAPredecessorOfTheSameNameGetsNoPartitions(t *testing.T) {
+	t.Parallel()
+	w, err := settled(func(n int) int { return min(n-1, 11) }, mutantNone, "a", "b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	killed := w.living()[1]
+	w.now = w.now.Add(time.Second)
+	restarted, err := w.join("b")
+	if err := errors.Join(err, w.settle(), w.drain(restarted)); err != nil {
+		t.Fatal(err)
+	}
+	if !w.row.owns(restarted) {
+		t.Fatalf("%s owns nothing: %+v", restarted, w.row)
+	}
+	for i, s := range w.row.Slots {
+		if s.Owner == restarted && s.Next != "" {
+			t.Errorf("partition %d of %s, which drains, is to move to %q: its name waits for a successor", i, restarted, s.Next)
+		}
+	}
+	if err := errors.Join(w.kill(killed), w.settle()); err != nil {
+		t.Error(err)
+	}
+}
+
 // Without a successor, a name keeps partitions for ten seconds and no longer.
 func TestANameKeepsItsPartitionsForAWhile(t *testing.T) {
 	t.Parallel()
