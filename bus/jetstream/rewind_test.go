@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/onceish/onceish/bus"
@@ -37,19 +38,17 @@ func TestRewindRefusesAReader(t *testing.T) {
 	old := w.subscribe(t, nil)
 	publish(t, w.bus, "1")
 	fetch(t, old, 1)
-	reading, stop := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for reading.Err() == nil {
-			if _, err := old.Fetch(reading, 10); err != nil {
-				t.Errorf("Fetch: %v", err)
-			}
-		}
-	}()
-	defer func() { stop(); <-done }()
+	inbox, err := w.nc.SubscribeSync(nats.NewInbox())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// One request for many events stays open all the time, however slow the reader is.
+	next := "$JS.API.CONSUMER.MSG.NEXT." + stream + "." + natsbus.ConsumerName(group, topic)
+	if err := w.nc.PublishRequest(next, inbox.Subject, []byte(`{"batch":10000,"expires":60000000000}`)); err != nil {
+		t.Fatal(err)
+	}
 	eventually(t, "a request", func() bool { return waitingPulls(t, w) > 0 })
-	_, err := w.bus.Subscribe(t.Context(), topic, group, &bus.SubscribeOptions{Rewind: true})
+	_, err = w.bus.Subscribe(t.Context(), topic, group, &bus.SubscribeOptions{Rewind: true})
 	if err == nil || !strings.Contains(err.Error(), "requests of other processes") {
 		t.Errorf("Subscribe with Rewind, while another process reads: %v", err)
 	}
