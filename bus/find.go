@@ -30,6 +30,15 @@ type NextFinder interface {
 	FindNext(ctx context.Context, pattern string, after Position) (Position, error)
 }
 
+// LayoutFinder is an ability of a Bus, found by assertion, like Finder: it finds in which layouts a
+// topic was published.
+type LayoutFinder interface {
+	// FindLayouts returns, in order, the numbers of partitions in which a topic has events of its
+	// own in the stream of a position, and the one in which the stream maps what others publish. It
+	// takes a request or two, whose answer names each partition.
+	FindLayouts(ctx context.Context, topic string, in Position) ([]int, error)
+}
+
 // Exists reports for each position whether its event is still stored: there is one under its
 // sequence, and it was stored at its time. It costs what Finder.Find does.
 func Exists(ctx context.Context, f Finder, at []Position) ([]bool, error) {

@@ -16,8 +16,12 @@ import (
 // layoutWatch looks for events of a topic that lie outside of the layout that is read: on other
 // subjects than its partitions.
 type layoutWatch struct {
-	plainFrom bus.Position // where the group would start on the topic itself
-	plain     bool         // the topic itself has a stream
+	// from is behind what strays are looked for next, by number of partitions; 0: the topic itself.
+	// It is for watchLayout alone.
+	from   map[int]bus.Position
+	start  bus.Position // where the group would start in the stream of its partitions
+	plain  bool         // the topic itself has a stream
+	reader deliveryReader
 
 	mu  sync.Mutex
 	err error
@@ -45,10 +49,15 @@ func (p *partitions) newLayoutWatch(ctx context.Context) (*layoutWatch, error) {
 	if err := p.checkLayout(ctx); err != nil {
 		return nil, err
 	}
-	w := &layoutWatch{}
+	w := &layoutWatch{from: make(map[int]bus.Position), reader: deliveryReader{o: p.options, group: p.group}}
+	own, err := p.bus.Topic(ctx, p.subject(0), "", p.options.From)
+	if err != nil {
+		return nil, err
+	}
+	w.start = own.Start
 	info, err := p.bus.Topic(ctx, p.subscribed, "", p.options.From)
 	if w.plain = err == nil; w.plain {
-		w.plainFrom = info.Start
+		w.from[0] = info.Start
 	}
 	return w, nil
 }
@@ -74,41 +83,6 @@ func (p *partitions) watchLayout(ctx context.Context) {
 			return
 		}
 	}
-}
-
-// findStrays returns an error that says which events of the topic nobody reads in this layout.
-func (p *partitions) findStrays(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, p.options.Lease)
-	defer cancel()
-	cursors, err := p.listCursors(ctx)
-	if err != nil {
-		p.options.Logger.Debug("events outside of the layout were not looked for; retrying", "topic", p.subscribed, "error", err)
-		return p.layout.found()
-	}
-	if others := p.otherLayouts(cursors); len(others) > 0 {
-		return p.layoutError(others)
-	}
-	isOnPlain := slices.ContainsFunc(cursors, func(c bus.Cursor) bool { return c.Topic == p.subscribed })
-	if isOnPlain || !p.layout.plain || p.options.Order.kind == exclusive {
-		return nil
-	}
-	return p.findUnread(ctx)
-}
-
-// findUnread looks for events on the topic itself, which the group has never read.
-func (p *partitions) findUnread(ctx context.Context) error {
-	finder, ok := p.bus.(bus.NextFinder)
-	if !ok {
-		return nil
-	}
-	at, err := finder.FindNext(ctx, p.subscribed, p.layout.plainFrom)
-	if err != nil || at.Sequence == 0 {
-		return nil //nolint:nilerr // it is looked again, and a bus that may not look finds nothing
-	}
-	return fmt.Errorf("%w: an event was published to %[2]q itself (sequence %[3]d, stored at %[4]v), where order %[5]s does not read: "+
-		"publish with bus.Partitioned, store such events again in their partitions (worker replay %[2]s --to-topic %[2]s --partitions %[6]d), "+
-		"and let a process of the group with order key pass over them (worker run --order key --until-empty)",
-		ErrLayout, p.subscribed, at.Sequence, at.Stored, p.options.Order, p.options.Order.NumPartitions())
 }
 
 // checkLayout returns ErrLayout if events of another layout are not settled.

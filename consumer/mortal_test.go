@@ -187,6 +187,14 @@ func (b *mortalBus) FindNext(ctx context.Context, pattern string, after bus.Posi
 	return b.bus.FindNext(ctx, pattern, after)
 }
 
+func (b *mortalBus) Get(ctx context.Context, at bus.Position) (bus.Event, error) {
+	return b.bus.Get(ctx, at)
+}
+
+func (b *mortalBus) FindLayouts(ctx context.Context, topic string, in bus.Position) ([]int, error) {
+	return b.bus.FindLayouts(ctx, topic, in)
+}
+
 type mortalSource struct {
 	source bus.Source
 	p      *fleetProcess

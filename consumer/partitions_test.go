@@ -363,35 +363,6 @@ func TestAnotherNumberOfPartitionsIsRefused(t *testing.T) {
 	})
 }
 
-// TestEventsOutsideOfTheLayoutAreTold: somebody publishes without bus.Partitioned, or in another
-// number of partitions.
-func TestEventsOutsideOfTheLayoutAreTold(t *testing.T) {
-	inFleet(t, consumer.Partitions(4), func(w *fleet) {
-		a := w.start("a", nil)
-		w.publish(20, 5)
-		w.await(20)
-		must(t, a.sub.Healthy())
-		_, err := w.bus.Publish(t.Context(), bus.Event{ID: "stray", Topic: "order.placed"})
-		must(t, err)
-		time.Sleep(61 * time.Second)
-		err = a.sub.Healthy()
-		if !errors.Is(err, consumer.ErrLayout) || !strings.Contains(err.Error(), "bus.Partitioned") {
-			t.Errorf("healthy: %v", err)
-		}
-		if command := "worker replay order.placed --to-topic order.placed --partitions 4)"; err == nil || !strings.Contains(err.Error(), command) {
-			t.Errorf("%v; want the command that moves the event: %s", err, command)
-		}
-		w.order = consumer.ByKey // the remedy that it names
-		b := w.start("b", nil)
-		w.await(21)
-		b.end()
-		time.Sleep(61 * time.Second)
-		if err := a.sub.Healthy(); err != nil {
-			t.Errorf("healthy afterwards: %v", err)
-		}
-	})
-}
-
 // TestGroupThatStartsAtTheLatestMissesNothingLater: each partition starts where the topic ended
 // when the group was made, also one that gets its first owner later.
 func TestGroupThatStartsAtTheLatestMissesNothingLater(t *testing.T) {

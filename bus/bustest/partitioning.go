@@ -20,6 +20,7 @@ func partitioning(h Harness, finds, reads, lists bool) []promise {
 		{name: "a partition is read with what was mapped to it, in one order", keeps: readsMapped, unless: !reads || h.NoPartitions},
 		{name: "the partitions of a layout are read together by a pattern of what lies below, and by no other", keeps: readsLayout, unless: !reads || h.NoPartitions},
 		{name: "the next event of a partition is found among its own and mapped ones", keeps: findsMapped, unless: !finds || h.NoPartitions},
+		{name: "the layouts are found in which a topic has events of its own", keeps: findsLayouts, unless: !finds || h.NoPartitions},
 		{name: "the cursors of a group are listed with what is pending and unsettled", keeps: listsCursors, unless: !lists || h.NoPartitions},
 		{name: "a cursor that was deleted is not listed", keeps: listsNoDeleted, unless: !lists || h.DeleteGroup == nil},
 	}
@@ -166,6 +167,25 @@ func findsMapped(t *testing.T, f *fixture) {
 	if at, err := next.FindNext(t.Context(), partition.Subject(), after); err != nil || at != (bus.Position{}) {
 		t.Errorf("behind the last: %+v, %v", at, err)
 	}
+}
+
+func findsLayouts(t *testing.T, f *fixture) {
+	finder, ok := f.bus.(bus.LayoutFinder)
+	if !ok {
+		t.Skipf("%T is no bus.LayoutFinder", f.bus)
+	}
+	find := func(want ...int) {
+		t.Helper()
+		got, err := finder.FindLayouts(t.Context(), partition.Topic, f.topic(t, partition.Subject(), "", bus.Start{}).Start)
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("layouts %v, %v; want %v", got, err, want)
+		}
+	}
+	find()
+	f.publish(t, bus.Event{ID: "0", Topic: bus.Partition{Topic: partition.Topic, Of: 16, Number: 15}.Subject()})
+	f.publish(t, mapped()...)
+	f.publish(t, bus.Event{ID: "another", Topic: "orders.old.of3.1"}, bus.Event{ID: "none", Topic: "orders.new.of3.3"})
+	find(8, 16)
 }
 
 func (f *fixture) cursors(t *testing.T, group string) []bus.Cursor {

@@ -3,6 +3,8 @@ package memory
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -72,6 +74,29 @@ func (b *Bus) FindNext(ctx context.Context, pattern string, after bus.Position) 
 		}
 	})
 	return found, nil
+}
+
+var _ bus.LayoutFinder = (*Bus)(nil)
+
+// FindLayouts implements bus.LayoutFinder. It never waits.
+func (b *Bus) FindLayouts(ctx context.Context, topic string, in bus.Position) ([]int, error) {
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
+	s, err := b.streamAt(in)
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[int]struct{})
+	s.withLock(func(int64) {
+		for seq := s.log.first; seq < s.log.next; seq++ {
+			of := s.log.entryAt(seq).event.Topic
+			if p, ok := bus.ParsePartition(of); ok && p.Topic == topic && p.Subject() == of {
+				found[p.Of] = struct{}{}
+			}
+		}
+	})
+	return slices.Sorted(maps.Keys(found)), nil
 }
 
 // streamAt finds the stream that a position names.
