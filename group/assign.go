@@ -123,7 +123,7 @@ func (a *Assignment) advanceOnce(ctx context.Context, l *planListing, r *roster)
 		return s.options.Heartbeat, nil
 	}
 	c := a.reconcile(v.plan, v.hold, l.now(now))
-	p := planner{now: c.now, live: func(id string) bool { return r.isLive(id, now) }}
+	p := planner{now: c.now, ttl: s.store.TTL(), live: func(id string) bool { return r.isLive(id, now) }}
 	turn, err := a.storeChange(ctx, &v, c, &p)
 	if err != nil {
 		return s.options.Heartbeat, err

@@ -30,6 +30,7 @@ const (
 // whose plan holds. It is pure.
 type planner struct {
 	now    time.Time
+	ttl    time.Duration // of the members' rows
 	live   func(member string) bool
 	mutant planMutant
 
@@ -78,6 +79,15 @@ func (p *planner) successor(row *planRow, m *planMember) *planMember {
 		}
 	}
 	return nil
+}
+
+// replacesKilled reports whether a member has joined in the place of one of its name that is still
+// listed, for it was killed, maybe: then it gets the partitions of that, and no others before. If
+// the other one is still listed after its row's TTL, both take part.
+func (p *planner) replacesKilled(row *planRow, m *planMember) bool {
+	isOlder := func(other *planMember) bool { return other.Name == m.Name && other.Joined.Before(m.Joined) }
+	return m.Name != "" && p.mutant != mutantIgnoresNames && slices.ContainsFunc(p.activeMembers(row), isOlder) &&
+		!p.wakeAt(m.Joined.Add(p.ttl))
 }
 
 // retireMembers removes members that are gone, or drained, and frees what they owned. Those with a
@@ -220,8 +230,9 @@ func (p *planner) planBalance(row *planRow) {
 	if len(active) < 2 || p.mutant == mutantUnbalanced || !p.hasJoined(row, active, n) {
 		return
 	}
+	takers := slices.DeleteFunc(slices.Clone(active), func(m *planMember) bool { return p.replacesKilled(row, m) })
 	for room := moveBound(row, len(active)) - p.movesUnderWay(row); room > 0 || p.mutant == mutantMovesAllAtOnce; room-- {
-		to := leastLoaded(active, n, "")
+		to := leastLoaded(takers, n, "")
 		from := p.mostLoaded(row, active, n)
 		if from == nil || n[from.Owner]-n[to] < 2 {
 			return

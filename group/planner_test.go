@@ -201,6 +201,62 @@ func TestAPredecessorOfTheSameNameGetsNoPartitions(t *testing.T) {
 	}
 }
 
+// Who is started in the place of a process that was killed gets what that had when its row has
+// expired. Until then nothing moves to it: all of that would be one move too many.
+func TestASuccessorOfAKilledProcessGetsItsPartitions(t *testing.T) {
+	t.Parallel()
+	w, err := settled(func(n int) int { return min(n-1, 11) }, mutantNone, "a", "b", "c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	killed := w.living()[1]
+	had := maps.Clone(w.running)
+	maps.DeleteFunc(had, func(_ int, owner string) bool { return owner != killed })
+	w.now = w.now.Add(time.Second)
+	heir, err := w.join("b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 20 { // its row is still there
+		w.now = w.now.Add(time.Second)
+		if err := w.change(nil); err != nil || len(w.due()) > 0 {
+			t.Fatalf("moves while the killed one is listed: %v: %+v", err, w.row)
+		}
+	}
+	if err := errors.Join(w.kill(killed), w.settle(), w.checkSettled()); err != nil {
+		t.Fatal(err)
+	}
+	for i := range had {
+		if w.running[i] != heir {
+			t.Errorf("partition %d is run by %s; want %s", i, w.running[i], heir)
+		}
+	}
+	if len(had) == 0 || w.starts != len(had) {
+		t.Errorf("%d partitions have moved; want %d", w.starts, len(had))
+	}
+}
+
+// Two live processes of one name both take part, the later one once it is clear that the other one
+// was not killed.
+func TestTwoLiveProcessesOfOneNameBothTakePart(t *testing.T) {
+	t.Parallel()
+	w, err := settled(func(n int) int { return min(n-1, 11) }, mutantNone, "a", "b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.now = w.now.Add(time.Second)
+	joined := w.now
+	if _, err := w.join("b"); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(w.settle(), w.checkSettled()); err != nil {
+		t.Fatal(err)
+	}
+	if w.starts != 4 || !w.now.Equal(joined.Add(worldTTL)) {
+		t.Errorf("%d partitions have moved, %v after it had joined; want 4, %v", w.starts, w.now.Sub(joined), worldTTL)
+	}
+}
+
 // Without a successor, a name keeps partitions for ten seconds and no longer.
 func TestANameKeepsItsPartitionsForAWhile(t *testing.T) {
 	t.Parallel()

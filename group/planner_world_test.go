@@ -21,6 +21,9 @@ type world struct {
 	wake    time.Time
 }
 
+// worldTTL is that of the rows of members.
+const worldTTL = 30 * time.Second
+
 func newWorld(choose func(int) int, mutant planMutant, partitions int) *world {
 	return &world{
 		choose: choose, mutant: mutant, now: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC), row: newPlanRow(partitions),
@@ -29,7 +32,7 @@ func newWorld(choose func(int) int, mutant planMutant, partitions int) *world {
 }
 
 func (w *world) planner() *planner {
-	return &planner{now: w.now, live: func(id string) bool { return w.live[id] }, mutant: w.mutant}
+	return &planner{now: w.now, ttl: worldTTL, live: func(id string) bool { return w.live[id] }, mutant: w.mutant}
 }
 
 // change lets a member change the row, and plan; the rules of a plan must hold before and after.
