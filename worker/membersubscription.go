@@ -146,16 +146,17 @@ func (s *memberSubscription) explainState(paused []group.Paused, now time.Time) 
 	return stateRunning, ""
 }
 
-// standsBy reports whether others of the group have all that there is to do.
+// standsBy reports whether others of the group have all that there is to do, or may have it: a
+// process that was killed keeps what it had until its row has expired.
 func (s *memberSubscription) standsBy() bool {
 	return s.sharesTopic() && len(s.sub.Partitions()) == 0
 }
 
 func explainStandby(order consumer.Order) string {
 	if order == consumer.Exclusive {
-		return "another process of the group has the topic"
+		return "another process of the group has the topic, or may have it: see worker members"
 	}
-	return "other processes of the group have all partitions"
+	return "other processes of the group have all partitions, or may have them: see worker members"
 }
 
 func (s *memberSubscription) explainRate(key string) string {
