@@ -38,6 +38,11 @@ type Stored struct {
 type Range struct {
 	From  From
 	Until Until
+	// Partitions also reads the events of the topic that lie on its partitions, in any layout, with
+	// the topic that they are stored under. It means nothing for a pattern, and for a partition. All
+	// of them must lie in one stream. The bus may pass over what lies two and more tokens below the
+	// topic, which takes longer where that is much.
+	Partitions bool
 	// HeadersOnly reads events without their data. Where the bus keeps attributes of an event in
 	// its data (a CloudEvent in structured mode), the event is Malformed without it.
 	HeadersOnly bool
@@ -85,6 +90,25 @@ func (r *Range) Validate() error {
 	return nil
 }
 
+// Filters is for implementers of a bus. It returns the patterns that a read of a topic takes, of
+// which no two overlap. With Partitions they cover more than what is read, see Selects.
+func (r *Range) Filters(topic string) []string {
+	if r.coversPartitions(topic) {
+		return []string{topic, PartitionsOf(topic)}
+	}
+	return []string{FilterOf(topic)}
+}
+
+// Selects is for implementers of a bus. It reports whether a read of a topic, which may be a
+// pattern, has an event that its Filters cover.
+func (r *Range) Selects(topic, stored string) bool {
+	return !r.coversPartitions(topic) || LogicalTopic(stored) == topic
+}
+
+func (r *Range) coversPartitions(topic string) bool {
+	return r.Partitions && !hasWildcard(topic) && LogicalTopic(topic) == topic
+}
+
 func countSet(set ...bool) (n int) {
 	for _, s := range set {
 		if s {
@@ -117,7 +141,7 @@ func (r Range) Resolve(ctx context.Context, reader Reader, pattern string) (Rang
 	if err := r.Validate(); err != nil || r.From.AfterID == "" {
 		return r, err
 	}
-	for s, err := range reader.Read(ctx, pattern, Range{}) {
+	for s, err := range reader.Read(ctx, pattern, Range{Partitions: r.Partitions}) {
 		if _, dropped := err.(*DroppedError); dropped { //nolint:errorlint // Read yields it as it is
 			continue
 		}

@@ -19,6 +19,11 @@ func partitioning(h Harness, finds, reads, lists bool) []promise {
 		{name: "a mapped event's key is the one in its subject, unless it brings one", keeps: keysMapped, unless: h.NoPartitions},
 		{name: "a partition is read with what was mapped to it, in one order", keeps: readsMapped, unless: !reads || h.NoPartitions},
 		{name: "the partitions of a layout are read together by a pattern of what lies below, and by no other", keeps: readsLayout, unless: !reads || h.NoPartitions},
+		{name: "a topic is read with its partitions of every layout, in one order, and with nothing else", keeps: readsTopicWithPartitions, unless: !reads || h.NoPartitions},
+		{
+			name: "a topic that lies on partitions alone is read with them", keeps: readsPartitionsAlone,
+			stream: Stream{Topics: []string{"orders.new.*.>"}}, unless: !reads || h.NoPartitions,
+		},
 		{name: "the next event of a partition is found among its own and mapped ones", keeps: findsMapped, unless: !finds || h.NoPartitions},
 		{name: "the layouts are found in which a topic has events of its own", keeps: findsLayouts, unless: !finds || h.NoPartitions},
 		{name: "the cursors of a group are listed with what is pending and unsettled", keeps: listsCursors, unless: !lists || h.NoPartitions},
@@ -147,6 +152,39 @@ func readsLayout(t *testing.T, f *fixture) {
 		}
 		equal(t, pattern, got, want)
 	}
+}
+
+// partitioned reads a topic with its partitions.
+func (f *fixture) partitioned(t *testing.T, topic string, from bus.From) []string {
+	t.Helper()
+	return readIDs(f.read(t, topic, bus.Range{From: from, Partitions: true}))
+}
+
+func readsTopicWithPartitions(t *testing.T, f *fixture) {
+	f.publish(t, append(mapped(), bus.Event{ID: "far below", Topic: partition.Topic + ".eu.of8.3"}, bus.Event{ID: "beside", Topic: "orders.newer.of8.3"})...)
+	want := []string{"plain", "1", "neighbour", "2", "3", "neighbour 2", "older", "4", "5"}
+	equal(t, "a topic", f.partitioned(t, partition.Topic, bus.From{}), want)
+	equal(t, "a topic, behind an id", f.partitioned(t, partition.Topic, bus.From{AfterID: "2"}), want[4:])
+	equal(t, "a partition", f.partitioned(t, partition.Subject(), bus.From{}), []string{"1", "2", "3", "4", "5"})
+	equal(t, "a pattern", f.partitioned(t, "orders.new.*", bus.From{}), nil)
+	equal(t, "a topic without its partitions", readIDs(f.read(t, partition.Topic, bus.Range{})), want[:1])
+	for s, err := range f.reader(t).Read(t.Context(), partition.Topic, bus.Range{Partitions: true}) {
+		if err != nil || s.Event.ID == "1" && s.Event.Topic != partition.Subject() {
+			t.Errorf("read %q of %q, %v", s.Event.ID, s.Event.Topic, err)
+		}
+	}
+}
+
+func readsPartitionsAlone(t *testing.T, f *fixture) {
+	var es []bus.Event
+	for _, e := range mapped() {
+		if e.Topic != partition.Topic {
+			es = append(es, e)
+		}
+	}
+	f.publish(t, es...)
+	equal(t, "read", f.partitioned(t, partition.Topic, bus.From{}), []string{"1", "neighbour", "2", "3", "neighbour 2", "older", "4", "5"})
+	f.endsWith(t, partition.Topic, bus.Range{}, bus.ErrNoStream)
 }
 
 func findsMapped(t *testing.T, f *fixture) {

@@ -74,7 +74,7 @@ func (b *Bus) FindNext(ctx context.Context, pattern string, after bus.Position) 
 		return bus.Position{}, fmt.Errorf("jetstream: a single event of stream %q is not read, for Options.BindOnly is set: %w", name, errors.ErrUnsupported)
 	}
 	doing := fmt.Sprintf("find %q behind sequence %d of stream %q", pattern, after.Sequence, name)
-	m, err := b.nextMessage(ctx, doing, name, pattern, after.Sequence+1)
+	m, err := b.nextMessage(ctx, doing, name, []string{bus.FilterOf(pattern)}, after.Sequence+1)
 	if err != nil || m == nil {
 		return bus.Position{}, err
 	}
@@ -123,10 +123,19 @@ type messageRequest struct {
 	Last     string `json:"last_by_subj,omitempty"` // alone: the last one of a subject
 }
 
-// nextMessage asks a stream for the first message of what a topic covers, at a sequence or after
-// it; nil: there is none.
-func (b *Bus) nextMessage(ctx context.Context, doing, stream, topic string, from uint64) (*storedMessage, error) {
-	return b.requestMessage(ctx, doing, stream, messageRequest{Sequence: from, Subject: bus.FilterOf(topic)})
+// nextMessage asks a stream for the first message of what filters cover, at a sequence or after it;
+// nil: there is none.
+func (b *Bus) nextMessage(ctx context.Context, doing, stream string, filters []string, from uint64) (first *storedMessage, err error) {
+	for _, filter := range filters {
+		m, err := b.requestMessage(ctx, doing, stream, messageRequest{Sequence: from, Subject: filter})
+		if err != nil {
+			return nil, err
+		}
+		if m != nil && (first == nil || m.Sequence < first.Sequence) {
+			first = m
+		}
+	}
+	return first, nil
 }
 
 // requestMessage asks a stream for a message; nil: there is none. A request that is not permitted

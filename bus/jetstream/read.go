@@ -74,8 +74,9 @@ func (b *Bus) openReader(ctx context.Context, pattern string, r bus.Range) (*str
 		return nil, fmt.Errorf("jetstream: %w", err)
 	}
 	var info *jetstream.StreamInfo
+	r.Partitions = r.Partitions && b.knowsSeveralFilters()
 	err = b.retryWhileMade(ctx, func(ctx context.Context) (err error) {
-		info, err = b.findStream(ctx, pattern)
+		info, err = b.streamToRead(ctx, pattern, &r)
 		return err
 	})
 	if _, ok := errors.AsType[noStreamError](err); ok {
@@ -101,6 +102,18 @@ func (b *Bus) openReader(ctx context.Context, pattern string, r bus.Range) (*str
 		s.next, err = s.firstSince(ctx, info, r.From.Time)
 	}
 	return s, err
+}
+
+// streamToRead is the stream that has the topic or, where there is none, the one that lists its
+// partitions, if the range has them.
+func (b *Bus) streamToRead(ctx context.Context, pattern string, r *bus.Range) (*jetstream.StreamInfo, error) {
+	info, err := b.findStream(ctx, pattern)
+	if _, none := errors.AsType[noStreamError](err); none && r.Partitions {
+		if listed, err := b.listedStream(ctx, pattern, bus.PartitionsOf(pattern)); err == nil {
+			return listed, nil
+		}
+	}
+	return info, err
 }
 
 // readPatience is how long a read is tried again while nothing succeeds, in Options.APITimeout.
@@ -156,7 +169,7 @@ func (s *streamReader) yieldMessage(m *storedMsg, yield func(bus.Stored, error) 
 	if m.dropped != nil && !yield(bus.Stored{}, m.dropped) {
 		return false
 	}
-	if m.msg == nil || isServerMessage(m.msg, s.config) {
+	if m.msg == nil || !s.r.Selects(s.pattern, bus.TopicOf(m.msg.Subject)) || isServerMessage(m.msg, s.config) {
 		return true
 	}
 	at := deliveryInfo{sequence: m.at.Sequence, stored: m.at.Stored.UnixNano()}

@@ -9,8 +9,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/onceish/onceish/bus"
 )
 
 const (
@@ -90,7 +88,12 @@ func (s *streamReader) openConsumer(ctx context.Context) (err error) {
 	}
 	config := jetstream.ConsumerConfig{
 		Description: "reads " + s.pattern, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: s.next,
-		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: inactive, HeadersOnly: s.r.HeadersOnly, FilterSubject: bus.FilterOf(s.pattern),
+		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: inactive, HeadersOnly: s.r.HeadersOnly,
+	}
+	if filters := s.r.Filters(s.pattern); len(filters) == 1 {
+		config.FilterSubject = filters[0]
+	} else {
+		config.FilterSubjects = filters
 	}
 	made, err := s.b.js.CreateConsumer(bounded, s.stream, config)
 	if err != nil {

@@ -22,7 +22,7 @@ func (s *streamReader) getMessages(ctx context.Context) (messages []storedMsg, e
 		limit = 1
 	}
 	for next := s.next; len(messages) < limit && bytes < readBytes; {
-		m, err := s.b.nextMessage(ctx, fmt.Sprintf("read stream %q from sequence %d", s.stream, next), s.stream, s.pattern, next)
+		m, err := s.b.nextMessage(ctx, fmt.Sprintf("read stream %q from sequence %d", s.stream, next), s.stream, s.r.Filters(s.pattern), next)
 		if err != nil || m == nil {
 			return messages, err
 		}

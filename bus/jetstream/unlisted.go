@@ -132,7 +132,7 @@ func (b *Bus) withOptionalTimeout(ctx context.Context) (context.Context, context
 // streamHolds reports whether a stream has an event of the topic, at a sequence or after it.
 // Without the permission to look it is errors.ErrUnsupported.
 func (b *Bus) streamHolds(ctx context.Context, stream, topic string, from uint64) (bool, error) {
-	m, err := b.nextMessage(ctx, fmt.Sprintf("look for topic %q in stream %q", topic, stream), stream, topic, from)
+	m, err := b.nextMessage(ctx, fmt.Sprintf("look for topic %q in stream %q", topic, stream), stream, []string{bus.FilterOf(topic)}, from)
 	return m != nil, err
 }
 

@@ -15,6 +15,15 @@ const OldestServer = natsserver.Oldest
 // if it is no cluster, starts again.
 const exactCreation = "2.14.0"
 
+// exactFilters is the release since which a consumer with several filters delivers what they cover,
+// and nothing else.
+const exactFilters = "2.11.4"
+
+// knowsSeveralFilters reports whether the server is one of these.
+func (b *Bus) knowsSeveralFilters() bool {
+	return !natsserver.Older(b.nc.ConnectedServerVersion(), exactFilters)
+}
+
 // ConnectionOptions are the options of nats.Connect that a connection for a bus needs, for leases
 // and ack deadlines of this length (zero: the default, 30 s). It reconnects for ever, also after
 // logins that were refused, and notices within a third of a lease that its server is frozen. Add a

@@ -53,6 +53,11 @@ func (c *groupCursor) rewind() {
 	c.startAt(c.advanceFloor() + 1)
 }
 
+// matchesAny reports whether one of the patterns matches the subject.
+func matchesAny(patterns []string, subject string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool { return bus.Match(p, subject) })
+}
+
 func (c *groupCursor) isWanted(e *logEntry) bool { return bus.Match(c.filter, e.subject) }
 
 // setSoleReader makes a source the only one that may read the cursor. nil: several may.

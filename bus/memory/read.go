@@ -2,6 +2,7 @@ package memory
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 
@@ -38,13 +39,14 @@ func (b *Bus) Read(ctx context.Context, pattern string, r bus.Range) iter.Seq2[b
 
 // streamReader is where a read stands in its stream.
 type streamReader struct {
-	stream *memoryStream
-	filter string
-	r      bus.Range
-	name   string       // the incarnation that is read
-	end    uint64       // the last sequence to read
-	next   uint64       // the sequence to read next
-	last   bus.Position // of the last event that was read
+	stream  *memoryStream
+	pattern string
+	filters []string
+	r       bus.Range
+	name    string       // the incarnation that is read
+	end     uint64       // the last sequence to read
+	next    uint64       // the sequence to read next
+	last    bus.Position // of the last event that was read
 }
 
 // readPage is what a reader takes from its stream at once.
@@ -86,12 +88,14 @@ func (b *Bus) openReader(ctx context.Context, pattern string, r bus.Range) (*str
 	if err != nil {
 		return nil, err
 	}
-	filter := bus.FilterOf(pattern)
-	s, err := b.findStream(pattern, filter)
+	s, err := b.findStream(pattern, bus.FilterOf(pattern))
+	if errors.Is(err, bus.ErrNoStream) && r.Partitions {
+		s, err = b.findStream(pattern, bus.PartitionsOf(pattern))
+	}
 	if err != nil {
 		return nil, err
 	}
-	reader := &streamReader{stream: s, filter: filter, r: r, last: r.From.After}
+	reader := &streamReader{stream: s, pattern: pattern, filters: r.Filters(pattern), r: r, last: r.From.After}
 	s.withLock(func(int64) {
 		reader.name, reader.end, reader.next = s.name, s.log.next-1, s.log.first
 		err = r.In(s.name, reader.end)
@@ -142,7 +146,7 @@ func (r *streamReader) readPage() (page readPage) {
 		if page.last = r.r.Until.Ends(at); page.last {
 			return page
 		}
-		if bus.Match(r.filter, entry.subject) {
+		if matchesAny(r.filters, entry.subject) && r.r.Selects(r.pattern, entry.event.Topic) {
 			page.events = append(page.events, r.storedEvent(entry, at))
 			r.last = at
 		}
