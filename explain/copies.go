@@ -118,7 +118,7 @@ func earlier(a, b uint64) uint64 {
 
 // readCopies reads headers, and from the first event on that cannot be read without its data, all.
 func (b *storyBuilder) readCopies(ctx context.Context, from bus.From) error {
-	r := bus.Range{From: from, HeadersOnly: true}
+	r := bus.Range{From: from, Partitions: true, HeadersOnly: true}
 	for {
 		again, err := b.readRange(ctx, &r)
 		if !again {
@@ -232,6 +232,9 @@ func (b *storyBuilder) addCopy(i int) {
 		l.Text += ", which this group acknowledges unrun"
 	}
 	l.Text += fmt.Sprintf(", stored at sequence %d", c.At.Sequence)
+	if p, ok := bus.ParsePartition(c.Event.Topic); ok {
+		l.Text += fmt.Sprintf(" in partition %d of %d", p.Number, p.Of)
+	}
 	if e := &c.Event; c.loaded {
 		l.Text += fmt.Sprintf(": source %s, type %s, %d bytes", clip(cloudevents.SourceOf(e)), clip(cloudevents.TypeOf(e)), len(e.Data))
 	}

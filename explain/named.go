@@ -20,7 +20,7 @@ func (b *storyBuilder) findSequence(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for stored, err := range b.bus.Read(ctx, b.q.Topic, bus.Range{From: from}) {
+	for stored, err := range b.bus.Read(ctx, b.q.Topic, bus.Range{From: from, Partitions: true}) {
 		if _, dropped := errors.AsType[*bus.DroppedError](err); dropped {
 			continue
 		}
@@ -71,7 +71,7 @@ func (b *storyBuilder) findRedriven(ctx context.Context) (found bool, err error)
 	if b.noStream {
 		return false, nil
 	}
-	for stored, err := range b.bus.Read(ctx, b.q.Topic, bus.Range{From: bus.From{Time: b.q.From}, HeadersOnly: true}) {
+	for stored, err := range b.bus.Read(ctx, b.q.Topic, bus.Range{From: bus.From{Time: b.q.From}, Partitions: true, HeadersOnly: true}) {
 		if _, dropped := errors.AsType[*bus.DroppedError](err); dropped {
 			continue
 		}

@@ -77,10 +77,24 @@ func (s *Sources) lookup() (lookup, error) {
 	return b, nil
 }
 
-// cursorFor is the group's cursor for the events of a topic; nil: it is not subscribed to it.
+// cursorFor is the group's cursor for the events of a topic, or of one of its partitions; nil: it is
+// not subscribed to it.
 func (s *Sources) cursorFor(topic string) *Cursor {
+	if c := s.cursorAt(topic); c != nil {
+		return c
+	}
 	for i := range s.Group.Cursors {
-		if bus.Match(s.Group.Cursors[i].Topic, topic) {
+		if bus.LogicalTopic(s.Group.Cursors[i].Topic) == topic {
+			return &s.Group.Cursors[i]
+		}
+	}
+	return nil
+}
+
+// cursorAt is the group's cursor for events that are stored under a topic; nil: it reads none there.
+func (s *Sources) cursorAt(stored string) *Cursor {
+	for i := range s.Group.Cursors {
+		if bus.Match(bus.FilterOf(s.Group.Cursors[i].Topic), bus.SubjectOf(stored)) {
 			return &s.Group.Cursors[i]
 		}
 	}
@@ -93,6 +107,9 @@ func (s *Sources) after(ctx context.Context, b lookup, pattern string, sequence 
 		return bus.From{}, nil
 	}
 	info, err := b.Topic(ctx, pattern, s.Group.Name, bus.Start{})
+	if errors.Is(err, bus.ErrNoStream) { // it lies on partitions alone
+		info, err = b.Topic(ctx, bus.PartitionsOf(pattern), s.Group.Name, bus.Start{})
+	}
 	if err != nil {
 		return bus.From{}, err
 	}
@@ -111,7 +128,7 @@ func (s *Sources) after(ctx context.Context, b lookup, pattern string, sequence 
 // hasStream reports whether there is something to read of a pattern. Unlike Bus.Topic it makes no
 // stream on a bus that makes those that are missing.
 func hasStream(ctx context.Context, b lookup, pattern string) (bool, error) {
-	for _, err := range b.Read(ctx, pattern, bus.Range{From: bus.From{Time: time.Now().Add(time.Hour)}, HeadersOnly: true}) {
+	for _, err := range b.Read(ctx, pattern, bus.Range{From: bus.From{Time: time.Now().Add(time.Hour)}, Partitions: true, HeadersOnly: true}) {
 		if errors.Is(err, bus.ErrNoStream) {
 			return false, nil
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/dedupe"
 )
 
@@ -74,8 +75,10 @@ func (b *storyBuilder) conclude(ctx context.Context) error {
 		}
 	}
 	b.story.Standing, b.story.Others = all[0], all[1:]
-	if r := &b.rows[0]; b.cursor != nil && r.last != nil && r.letter == nil && b.sources.mayHaveOtherID(b.cursor, &r.last.Stored, &r.entry) {
-		b.addMissing(missingID)
+	if r := &b.rows[0]; r.last != nil && r.letter == nil {
+		if c := b.cursorOf(r); c != nil && b.sources.mayHaveOtherID(c, &r.last.Stored, &r.entry) {
+			b.addMissing(missingID)
+		}
 	}
 	for i := range b.story.Others {
 		b.story.Summary += fmt.Sprintf("; %s: %s", scopeName(b.story.Others[i].Scope), b.story.Others[i].State)
@@ -113,10 +116,11 @@ func (b *storyBuilder) standingOf(ctx context.Context, r *row) (Standing, error)
 }
 
 func (b *storyBuilder) findWaits(ctx context.Context, r *row) ([]Wait, error) {
-	if b.cursor == nil || r.last == nil {
+	c := b.cursorOf(r)
+	if c == nil || r.last == nil {
 		return b.sources.rowWaits(&r.entry), nil
 	}
-	return b.sources.waitsOf(ctx, b.bus, b.cursor, &r.last.Stored, &r.entry)
+	return b.sources.waitsOf(ctx, b.bus, c, &r.last.Stored, &r.entry)
 }
 
 func (b *storyBuilder) stateOf(r *row) State {
@@ -140,12 +144,22 @@ func (b *storyBuilder) stateOf(r *row) State {
 		return Dead
 	case r.last == nil:
 		return NotFound
-	case b.cursor == nil:
+	}
+	switch c := b.cursorOf(r); {
+	case c == nil:
 		return NotSubscribed
-	case r.last.At.Sequence <= b.cursor.Floor:
+	case r.last.At.Sequence <= c.Floor:
 		return Settled
 	}
 	return Pending
+}
+
+// cursorOf is the group's cursor for the last copy of a row; nil: it reads none there.
+func (b *storyBuilder) cursorOf(r *row) *Cursor {
+	if r.last == nil {
+		return b.cursor
+	}
+	return b.sources.cursorAt(r.last.Event.Topic)
 }
 
 // summarize says in words where the event stands.
@@ -163,7 +177,7 @@ func (b *storyBuilder) summarizeState(r *row, s *Standing) string {
 	case NotFound:
 		return b.summarizeNotFound()
 	case NotSubscribed:
-		return fmt.Sprintf("group %s does not consume %s: it is subscribed to %s", b.story.Group, b.q.Topic, b.subscribedTopics())
+		return fmt.Sprintf("group %s does not consume %s: it is subscribed to %s", b.story.Group, r.last.Event.Topic, b.subscribedTopics())
 	case Done:
 		if at := b.handledAt(r); !at.IsZero() {
 			return fmt.Sprintf("handled at about %s, mark kept until %s", at.UTC().Format(time.RFC3339), kept)
@@ -212,7 +226,12 @@ func (b *storyBuilder) summarizeDead(r *row, kept string) string {
 func (b *storyBuilder) subscribedTopics() string {
 	var topics []string
 	for _, c := range b.sources.Group.Cursors {
-		topics = append(topics, c.Topic)
+		topic := c.Topic
+		if p, ok := bus.ParsePartition(topic); ok {
+			topic = fmt.Sprintf("%s in %d partitions", p.Topic, p.Of)
+		}
+		topics = append(topics, topic)
 	}
-	return cmp.Or(strings.Join(topics, ", "), "nothing")
+	slices.Sort(topics)
+	return cmp.Or(strings.Join(slices.Compact(topics), ", "), "nothing")
 }

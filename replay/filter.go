@@ -12,7 +12,7 @@ import (
 
 // Filter selects events. The zero Filter selects all; every field that is set must match.
 type Filter struct {
-	// Topic of the event, which may be a pattern.
+	// Topic of the event, which may be a pattern. A partition's events also have its logical topic.
 	Topic string
 	// IDs has the event's ID. Empty: any.
 	IDs []string
@@ -39,9 +39,13 @@ func (f *Filter) Validate() error {
 
 // Matches reports whether the filter selects an event.
 func (f *Filter) Matches(e *bus.Event) bool {
-	return (f.Topic == "" || bus.Match(f.Topic, e.Topic)) && (len(f.IDs) == 0 || slices.Contains(f.IDs, e.ID)) &&
+	return f.matchesTopic(e.Topic) && (len(f.IDs) == 0 || slices.Contains(f.IDs, e.ID)) &&
 		(f.Type == "" || f.Type == cloudevents.TypeOf(e)) && (f.Source == "" || f.Source == cloudevents.SourceOf(e)) &&
 		(f.Key == "" || f.Key == e.Key) && f.matchesHeaders(e.Headers) && (f.Data == "" || bytes.Contains(e.Data, []byte(f.Data)))
+}
+
+func (f *Filter) matchesTopic(topic string) bool {
+	return f.Topic == "" || bus.Match(f.Topic, topic) || bus.Match(f.Topic, bus.LogicalTopic(topic))
 }
 
 func (f *Filter) matchesHeaders(headers bus.Headers) bool {

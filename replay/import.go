@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
@@ -24,6 +25,9 @@ type ImportOptions struct {
 	// key wait for each other: of the others, one may be stored behind later ones when the bus
 	// fails.
 	Ordered bool
+	// Partitions is in how many partitions the topics of the lines are published, each event in that
+	// of its key. It is 0 to bus.MaxPartitions. Default: 0, where the line says.
+	Partitions int
 	// Prepare is called before the first event of each topic is published, for example to make its
 	// stream. The lines of a topic for which it fails are refused. Nil: nobody is.
 	Prepare func(ctx context.Context, topic string) error
@@ -59,8 +63,13 @@ func Import(ctx context.Context, b bus.Publisher, r io.Reader, o *ImportOptions)
 	if opts.Patience < 0 {
 		return Imported{}, errors.New("import: ImportOptions.Patience is " + opts.Patience.String() + ": it must be 0 (30 s) or above")
 	}
+	if opts.Partitions != 0 {
+		if err := bus.ValidPartitions(opts.Partitions); err != nil {
+			return Imported{}, fmt.Errorf("import: ImportOptions.Partitions: %w", err)
+		}
+	}
 	lines := &ndjson.Options{
-		Parse: newParser(ctx, opts.Prepare), Order: ndjson.OrderKeys, MaxBytes: maxLineBytes, Patience: opts.Patience, Refused: opts.Refused, ForceStop: opts.ForceStop,
+		Parse: newParser(ctx, &opts), Order: ndjson.OrderKeys, MaxBytes: maxLineBytes, Patience: opts.Patience, Refused: opts.Refused, ForceStop: opts.ForceStop,
 	}
 	if opts.Ordered {
 		lines.Order = ndjson.OrderAll
@@ -73,16 +82,19 @@ func Import(ctx context.Context, b bus.Publisher, r io.Reader, o *ImportOptions)
 }
 
 // newParser returns what makes events of lines, and prepares each topic once.
-func newParser(ctx context.Context, prepare func(context.Context, string) error) func([]byte) (bus.Event, error) {
+func newParser(ctx context.Context, o *ImportOptions) func([]byte) (bus.Event, error) {
 	prepared := map[string]error{}
 	return func(line []byte) (bus.Event, error) {
 		s, err := ParseLine(line)
-		if err != nil || prepare == nil {
+		if err == nil && o.Partitions > 0 {
+			s.Event = bus.ToPartition(s.Event, o.Partitions)
+		}
+		if err != nil || o.Prepare == nil {
 			return s.Event, err
 		}
 		failed, known := prepared[s.Event.Topic]
 		if !known {
-			failed = prepare(ctx, s.Event.Topic)
+			failed = o.Prepare(ctx, s.Event.Topic)
 			prepared[s.Event.Topic] = failed
 		}
 		return s.Event, failed

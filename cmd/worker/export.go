@@ -25,6 +25,7 @@ func exportCommand(stdout, stderr io.Writer) *cli.Command {
 		ArgsUsage: "TOPIC",
 		Description: `Each line is a CloudEvent in JSON, with the event's headers and its place in the stream (streamsequence, streamtime). No group
 notices it, and "worker import" stores the lines again. TOPIC may be a pattern, such as 'order.>', that lies in one stream.
+A topic is exported with its partitions. Their lines have the partition as their topic, such as order.placed.of8.3.
 
 It ends at the end of the stream as it was when it began. When it ends, or is interrupted, it says after which position to go on:
 with --after there is no gap and no repeat. What the stream dropped before it was read is reported, and makes it fail.
@@ -122,6 +123,7 @@ func readRange(cmd *cli.Command, now time.Time) (r bus.Range, err error) {
 	if r.From.After, err = bus.ParsePosition(cmd.String("after")); err != nil {
 		return r, fmt.Errorf("--after: %w", err)
 	}
+	r.Partitions = true
 	r.From.AfterID, r.Until.Follow = cmd.String("after-id"), cmd.Bool("follow")
 	if r.Validate() == nil {
 		return r, nil

@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/explain"
 	"github.com/onceish/onceish/internal/commandline"
 	"github.com/onceish/onceish/worker"
@@ -20,7 +21,7 @@ func groupLagCommand(stdout, stderr io.Writer) *cli.Command {
 		Name: "lag", Usage: "show how far a group is behind, and what its oldest event waits for", ArgsUsage: "GROUP [TOPIC]",
 		Description: `For each topic of the group: how many events are pending (never delivered) and unsettled (delivered, and not acknowledged), how old the oldest one
 is, and what it waits for: a run that has not ended, its next attempt, a pause, a process that takes no more, or that there is none. Of a
-topic in partitions each partition is shown. With --wait it ends once nothing is pending or unsettled in any layout of the topic: then the number of
+topic in partitions those are shown that are behind. With --wait it ends once nothing is pending or unsettled in any layout of the topic: then the number of
 partitions can be changed. The marks are looked up in MongoDB with --mongo, else in the bucket of NATS. It looks at the first 10000 events
 that are not acknowledged.
 
@@ -56,12 +57,7 @@ func showLag(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) er
 				Subscriptions []*explain.Lag `json:"subscriptions"`
 			}{name, lags})
 		}
-		for _, l := range lags {
-			if err := printLag(stdout, l); err != nil {
-				return err
-			}
-		}
-		return nil
+		return printLags(stdout, lags)
 	})
 }
 
@@ -84,9 +80,55 @@ func findLags(ctx context.Context, cmd *cli.Command, c *worker.Connections, name
 	return lags, err
 }
 
-// printLag writes how far a group is behind on a topic, for people.
-func printLag(w io.Writer, l *explain.Lag) error {
-	lines := []string{fmt.Sprintf("%s: %d behind (%d pending, %d unsettled)", l.Topic, l.Pending+l.Unsettled, l.Pending, l.Unsettled)}
+// printLags writes how far a group is behind on topics, for people. Of a topic in partitions it
+// writes the sum, and those that are behind.
+func printLags(w io.Writer, lags []*explain.Lag) error {
+	for i, l := range lags {
+		p, partitioned := bus.ParsePartition(l.Topic)
+		if !partitioned {
+			if err := printLag(w, l.Topic, l); err != nil {
+				return err
+			}
+			continue
+		}
+		layout := bus.Partition{Topic: p.Topic, Of: p.Of}
+		if isNew := !slices.ContainsFunc(lags[:i], func(l *explain.Lag) bool { return layoutOf(l) == layout }); isNew {
+			sum := sumLags(lags, layout)
+			if err := printLag(w, fmt.Sprintf("%s in %d partitions", p.Topic, p.Of), &sum); err != nil {
+				return err
+			}
+		}
+		if l.Pending+l.Unsettled == 0 {
+			continue
+		}
+		if err := printLag(w, fmt.Sprintf("%s, partition %d of %d", p.Topic, p.Number, p.Of), l); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// layoutOf is the layout that a lag is of a partition of, with the number 0. The zero Partition: it
+// is of none.
+func layoutOf(l *explain.Lag) bus.Partition {
+	p, _ := bus.ParsePartition(l.Topic)
+	p.Number = 0
+	return p
+}
+
+// sumLags counts what is pending and unsettled in a layout.
+func sumLags(lags []*explain.Lag, layout bus.Partition) (sum explain.Lag) {
+	for _, l := range lags {
+		if layoutOf(l) == layout {
+			sum.Pending, sum.Unsettled = sum.Pending+l.Pending, sum.Unsettled+l.Unsettled
+		}
+	}
+	return sum
+}
+
+// printLag writes how far a group is behind on a topic, or on a part of it that has a name.
+func printLag(w io.Writer, name string, l *explain.Lag) error {
+	lines := []string{fmt.Sprintf("%s: %d behind (%d pending, %d unsettled)", name, l.Pending+l.Unsettled, l.Pending, l.Unsettled)}
 	if l.Oldest != nil {
 		lines[0] += ", for " + time.Duration(l.SecondsBehind*float64(time.Second)).Round(time.Millisecond).String()
 		lines = append(lines, "   oldest: "+describeEvent(l.Oldest))
@@ -112,7 +154,7 @@ func printLines(w io.Writer, lines []string) error {
 
 // describeEvent is an event on one line.
 func describeEvent(e *explain.Event) string {
-	text := fmt.Sprintf("%s of %s", clipText(e.ID, 128), e.Topic)
+	text := fmt.Sprintf("%s of %s", clipText(e.ID, 128), bus.LogicalTopic(e.Topic))
 	if e.Key != "" {
 		text += ", key " + clipText(e.Key, 128)
 	}

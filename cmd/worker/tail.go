@@ -28,7 +28,7 @@ func tailCommand(stdout, stderr io.Writer) *cli.Command {
 	return &cli.Command{
 		Name: "tail", Usage: "print the events of a topic as they are stored", ArgsUsage: "TOPIC",
 		Description: `One line for each event: when it was stored, its topic, id, key, type and size, and the beginning of its data. With -o json each line is one of
-worker export. No group notices it. TOPIC may be a pattern, such as 'order.>', that lies in one stream.
+worker export. No group notices it. TOPIC may be a pattern, such as 'order.>', that lies in one stream. A topic is read with its partitions.
 
 It begins after the last event that is stored, unless --from or --after say otherwise, and does not end by itself without -n. What
 the stream dropped before it was read is reported on standard error.
@@ -93,12 +93,15 @@ func tailTopic(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) 
 // lastPosition is that of the last event of a topic's stream. It reads from a time to come first,
 // for that makes no stream where there is none.
 func lastPosition(ctx context.Context, b bus.Bus, reader bus.Reader, topic string) (bus.Position, error) {
-	for _, err := range reader.Read(ctx, topic, bus.Range{From: bus.From{Time: time.Now().Add(time.Hour)}, HeadersOnly: true}) {
+	for _, err := range reader.Read(ctx, topic, bus.Range{From: bus.From{Time: time.Now().Add(time.Hour)}, Partitions: true, HeadersOnly: true}) {
 		if err != nil {
 			return bus.Position{}, err
 		}
 	}
 	info, err := b.Topic(ctx, topic, "worker-tail", bus.Start{})
+	if errors.Is(err, bus.ErrNoStream) { // it lies on partitions alone
+		info, err = b.Topic(ctx, topic+".*.*", "worker-tail", bus.Start{})
+	}
 	return info.Last, err
 }
 
@@ -159,10 +162,13 @@ func (t *tail) print(s bus.Stored) error {
 func describeStored(s *bus.Stored) string {
 	e := &s.Event
 	fields := []string{formatMillis(s.At.Stored)}
-	for _, field := range []string{e.Topic, e.ID, e.Key, cloudevents.TypeOf(e)} {
+	for _, field := range []string{bus.LogicalTopic(e.Topic), e.ID, e.Key, cloudevents.TypeOf(e)} {
 		fields = append(fields, clipText(visibleText(cmp.Or(field, "-")), 128))
 	}
 	fields = append(fields, fmt.Sprintf("%d B", len(e.Data)))
+	if p, ok := bus.ParsePartition(e.Topic); ok {
+		fields = append(fields, fmt.Sprintf("partition %d of %d", p.Number, p.Of))
+	}
 	if copied := describeCopy(e); copied != "" {
 		fields = append(fields, copied)
 	}

@@ -63,6 +63,7 @@ func (in *exportInput) parse(now time.Time) (r bus.Range, err error) {
 	if err := checkPattern(in.Topic); err != nil {
 		return r, err
 	}
+	r.Partitions = true
 	var from, to error
 	r.From.Time, from = parseTime("fromTs", in.FromTS, now)
 	r.Until.Time, to = parseTime("toTs", in.ToTS, now)

@@ -105,7 +105,7 @@ func (a *API) readEvents(ctx context.Context, in *replayInput) (*replayOutput, e
 		return nil, err
 	}
 	p := &pageReader{bus: a.conns.Bus(), payload: in.Payload, limit: in.Limit, page: EventPage{Topic: in.Topic, Events: []json.RawMessage{}, Next: in.After}}
-	for s, err := range reader.Read(ctx, in.Topic, bus.Range{From: from, HeadersOnly: !in.Payload}) {
+	for s, err := range reader.Read(ctx, in.Topic, bus.Range{From: from, Partitions: true, HeadersOnly: !in.Payload}) {
 		if dropped, ok := errors.AsType[*bus.DroppedError](err); ok {
 			p.page.Dropped += dropped.Count()
 			continue
