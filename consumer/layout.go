@@ -103,15 +103,15 @@ func (c *common) checkLayout(ctx context.Context) error {
 }
 
 // checkPlainLayout is checkLayout for an order within a process. The cursors are listed only if the
-// group has a plan for partitions of the topic: whoever never had an order over all processes needs
+// group may have read partitions of the topic: whoever never had an order over all processes needs
 // no permission to list them. Where they cannot be listed nothing is refused.
 func (c *common) checkPlainLayout(ctx context.Context) error {
 	isLogical := bus.ValidTopic(c.subscribed) == nil && bus.LogicalTopic(c.subscribed) == c.subscribed
-	if !isLogical || c.options.Session == nil { // a pattern, a partition, or nothing tells
+	if !isLogical { // a pattern, or a partition
 		return nil
 	}
-	planned, err := c.options.Session.HasPlan(ctx, c.subscribed)
-	if err == nil && !planned {
+	mayHaveRead, err := c.mayHaveReadPartitions(ctx)
+	if err == nil && !mayHaveRead {
 		return nil
 	}
 	if err == nil {
@@ -123,6 +123,24 @@ func (c *common) checkPlainLayout(ctx context.Context) error {
 		return nil
 	}
 	return err
+}
+
+// mayHaveReadPartitions reports whether the group has a plan for partitions of the topic or, without
+// a session that knows, whether something is stored where the topic's partitions lie.
+func (c *common) mayHaveReadPartitions(ctx context.Context) (bool, error) {
+	if c.options.Session != nil {
+		return c.options.Session.HasPlan(ctx, c.subscribed)
+	}
+	finder, ok := c.bus.(bus.NextFinder)
+	if !ok {
+		return false, nil
+	}
+	info, err := c.bus.Topic(ctx, c.subscribed, c.group, c.options.From)
+	if err != nil || info.Last.Sequence == 0 {
+		return false, err
+	}
+	at, err := finder.FindNext(ctx, bus.PartitionsOf(c.subscribed), bus.Position{Stream: info.Last.Stream})
+	return at.Sequence > 0, err
 }
 
 func (c *common) listCursors(ctx context.Context) ([]bus.Cursor, error) {

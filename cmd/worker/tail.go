@@ -100,7 +100,7 @@ func lastPosition(ctx context.Context, b bus.Bus, reader bus.Reader, topic strin
 	}
 	info, err := b.Topic(ctx, topic, "worker-tail", bus.Start{})
 	if errors.Is(err, bus.ErrNoStream) { // it lies on partitions alone
-		info, err = b.Topic(ctx, topic+".*.*", "worker-tail", bus.Start{})
+		info, err = b.Topic(ctx, bus.PartitionsOf(topic), "worker-tail", bus.Start{})
 	}
 	return info.Last, err
 }
