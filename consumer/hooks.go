@@ -11,9 +11,11 @@ import (
 // hook is one of Options.Assigned, Revoked and Lost.
 type hook func(context.Context, Partition) error
 
-// hooks calls the hooks of partitions, each within Options.HookLimit.
+// hooks calls the hooks of partitions, each within Options.HookLimit, and while the subscription
+// drains within Options.Drain.
 type hooks struct {
 	options *Options
+	stopped <-chan struct{} // closed when the drain begins
 
 	mu      sync.Mutex
 	hanging map[int]<-chan struct{} // by partition: closed once its hook has returned
@@ -28,19 +30,17 @@ func (h *hooks) call(ctx context.Context, name string, f hook, p Partition) erro
 		return nil
 	}
 	limit := h.options.HookLimit
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("Options.HookLimit of %v reached", limit))
-	defer cancel()
+	ctx, endLimit := context.WithTimeoutCause(ctx, limit, fmt.Errorf("Options.HookLimit of %v reached", limit))
+	defer endLimit()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	done := make(chan struct{})
 	var err error
 	go func() {
 		defer close(done)
 		err = h.protect(ctx, name, f, p)
 	}()
-	select {
-	case <-done:
-		return err
-	case <-ctx.Done():
-	}
+	h.awaitEnd(ctx, cancel, done)
 	grace := time.NewTimer(hookGrace)
 	defer grace.Stop()
 	select {
@@ -52,6 +52,26 @@ func (h *hooks) call(ctx context.Context, name string, f hook, p Partition) erro
 	defer h.mu.Unlock()
 	h.hanging[p.Number] = done
 	return fmt.Errorf("Options.%s did not return %v after its context had ended (%w): make it end with its context", name, hookGrace, context.Cause(ctx))
+}
+
+// awaitEnd returns when a hook has returned, or its context has ended, which it does at the latest
+// once a drain has taken Options.Drain.
+func (h *hooks) awaitEnd(ctx context.Context, cancel context.CancelCauseFunc, done <-chan struct{}) {
+	select {
+	case <-done:
+		return
+	case <-ctx.Done():
+		return
+	case <-h.stopped:
+	}
+	drain := time.NewTimer(h.options.Drain)
+	defer drain.Stop()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	case <-drain.C:
+		cancel(fmt.Errorf("Options.Drain of %v reached: %w", h.options.Drain, ErrDrainTimeout))
+	}
 }
 
 // protect makes an error of a panic.

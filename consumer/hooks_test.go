@@ -148,11 +148,52 @@ func TestHookThatHangsIsNotCalledTwiceAtOnce(t *testing.T) {
 
 // TestHookThatHangsAtTheEndDoesNotHoldTheDrain for longer than its limit.
 func TestHookThatHangsAtTheEndDoesNotHoldTheDrain(t *testing.T) {
+	drainWithHangingHook(t, func(o *consumer.Options) { o.HookLimit = 3 * time.Second })
+}
+
+// TestHookThatHangsEndsWithTheDrain although its own limit is longer.
+func TestHookThatHangsEndsWithTheDrain(t *testing.T) {
+	drainWithHangingHook(t, func(o *consumer.Options) { o.HookLimit, o.Drain = time.Hour, 3*time.Second })
+}
+
+// TestHookThatRunsWhenADrainBeginsEndsWithIt as one that begins then.
+func TestHookThatRunsWhenADrainBeginsEndsWithIt(t *testing.T) {
+	inFleet(t, consumer.Partitions(2), func(w *fleet) {
+		var cause error
+		var calls atomic.Int32
+		begun, ended := make(chan struct{}), make(chan struct{})
+		a := w.start("a", func(o *consumer.Options) {
+			o.HookLimit, o.Drain = time.Hour, 3*time.Second
+			o.Revoked = func(ctx context.Context, _ consumer.Partition) error {
+				if calls.Add(1) > 1 {
+					return nil // of the other partition
+				}
+				close(begun)
+				<-ctx.Done()
+				cause = context.Cause(ctx)
+				close(ended)
+				return nil
+			}
+		})
+		w.awaitSpread(2, a)
+		w.start("b", nil) // one of them moves
+		<-begun
+		began := time.Now()
+		err := a.sub.Drain(context.Background())
+		<-ended
+		if took := time.Since(began); took > 6*time.Second || !errors.Is(cause, consumer.ErrDrainTimeout) {
+			t.Errorf("drained after %v: %v; the hook ended with %v", took, err, cause)
+		}
+	})
+}
+
+func drainWithHangingHook(t *testing.T, change func(*consumer.Options)) {
+	t.Helper()
 	inFleet(t, consumer.Partitions(2), func(w *fleet) {
 		release := make(chan struct{})
 		defer close(release)
 		a := w.start("a", func(o *consumer.Options) {
-			o.HookLimit = 3 * time.Second
+			change(o)
 			o.Revoked = func(context.Context, consumer.Partition) error { <-release; return nil }
 		})
 		w.publish(20, 5)

@@ -113,7 +113,8 @@ type Options struct {
 	// may have written. Its error is logged. Default: none.
 	Lost func(ctx context.Context, p Partition) error
 	// HookLimit is how long Assigned, Revoked and Lost may take each. One that does not return a
-	// second after that is left behind. A drain waits for them beside Drain. Default: 1 min.
+	// second after that is left behind. While the subscription drains, they may take no longer than
+	// Drain, for which the drain waits beside its handlers. Default: 1 min.
 	HookLimit time.Duration
 	// Fingerprint computes what tells two payloads under one id apart, of any size. An id that
 	// comes with two fingerprints is dead-lettered the second time. Others are CanonicalJSON and

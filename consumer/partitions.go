@@ -38,7 +38,7 @@ type partitionFailure struct {
 func (s *Subscription) preparePartitions(stopped context.Context) (run func() error, err error) {
 	p := &partitions{
 		common: s.common, failures: make(map[int]partitionFailure),
-		hooks:  hooks{options: s.options, hanging: make(map[int]<-chan struct{})},
+		hooks:  hooks{options: s.options, stopped: s.stopped, hanging: make(map[int]<-chan struct{})},
 		joined: newJoinedClaimer(s.claimer, s.options.Lease, s.options.TTL),
 	}
 	p.claimer, p.observers.takeTurns = p.joined, true
@@ -137,7 +137,7 @@ func (p *partitions) hookTime() time.Duration {
 	if p.options.Assigned == nil && p.options.Revoked == nil && p.options.Lost == nil {
 		return 0
 	}
-	return p.options.HookLimit + 2*hookGrace
+	return min(p.options.HookLimit, p.options.Drain) + 2*hookGrace
 }
 
 // runPartition works on a partition for as long as this process owns it.
