@@ -363,32 +363,6 @@ func TestAnotherNumberOfPartitionsIsRefused(t *testing.T) {
 	})
 }
 
-// TestPartitionsAreNotForgottenWithoutASession: a process with an order of its own, which knows
-// nothing of the group's plans, does not start while events of the partitions are not settled.
-func TestPartitionsAreNotForgottenWithoutASession(t *testing.T) {
-	inFleet(t, consumer.Partitions(4), func(w *fleet) {
-		a := w.start("a", nil)
-		a.sub.Pause()
-		time.Sleep(2 * time.Second)
-		w.publish(30, 10)
-		a.end()
-		plain := func(o *consumer.Options) { o.Order, o.Session = consumer.ByKey, nil }
-		err := w.join("b").subscribe(plain)
-		if !errors.Is(err, consumer.ErrLayout) || !strings.Contains(err.Error(), "30 pending") || !strings.Contains(err.Error(), "--order partitions:4") {
-			t.Errorf("subscribed: %v", err)
-		}
-		c := w.start("c", nil)
-		w.await(30)
-		c.end()
-		d := w.join("d")
-		must(t, d.subscribe(plain))
-		_, err = w.bus.Publish(t.Context(), bus.Event{ID: "plain", Topic: "order.placed"})
-		must(t, err)
-		w.await(31)
-		d.end()
-	})
-}
-
 // TestGroupThatStartsAtTheLatestMissesNothingLater: each partition starts where the topic ended
 // when the group was made, also one that gets its first owner later.
 func TestGroupThatStartsAtTheLatestMissesNothingLater(t *testing.T) {

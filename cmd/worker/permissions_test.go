@@ -315,3 +315,42 @@ func TestPermissionsOfADrainerAreEnough(t *testing.T) {
 	}
 	p.minimal("drain")
 }
+
+// Nor is a worker that reads a topic in partitions, as a group that is new, as one that is known,
+// and where it gives up an event.
+func TestPermissionsOfAWorkerWithPartitionsAreEnough(t *testing.T) {
+	t.Setenv("MONGODB_URI", "") // marks are in NATS
+	p := newPermitted(t)
+	file := p.path("worker.yaml")
+	check(t, os.WriteFile(file, []byte(permittedStreams), 0o600))
+	p.as("provision", "provision --yes -c "+file)
+	p.publishToPartitions(`{"id":"1","key":"a"}`, `{"id":"2","key":"b"}`)
+	p.runPartitions("true", 0)
+	p.publishToPartitions(`{"id":"3","key":"a"}`)
+	p.runPartitions("exit 65", 4)
+	if left := p.as("read", "lag billing order.placed"); !strings.Contains(left, "order.placed in 4 partitions: 0 behind") {
+		t.Errorf("lag: %s", left)
+	}
+	p.minimal("partitions")
+}
+
+func (p *permitted) publishToPartitions(lines ...string) {
+	p.t.Helper()
+	events := p.path("events")
+	check(p.t, os.WriteFile(events, []byte(strings.Join(lines, "\n")), 0o600))
+	p.as("root", "publish --key-field key --partitions 4 order.placed "+events)
+}
+
+// runPartitions runs a worker of partitions until nothing is left. It must be refused nothing.
+func (p *permitted) runPartitions(command string, status int) {
+	p.t.Helper()
+	p.attribute("nobody")
+	defer p.attribute("partitions")
+	w := p.start("run", "--topic", "order.placed", "--group", "billing", "--order", "partitions:4", "--until-empty", "--exec", command, "--nats", p.urlOf("partitions"))
+	w.exits(status)
+	log, err := os.ReadFile(w.stderr)
+	check(p.t, err)
+	if strings.Contains(strings.ToLower(string(log)), "permission") {
+		p.t.Errorf("%s", log)
+	}
+}
