@@ -39,9 +39,9 @@ type Range struct {
 	From  From
 	Until Until
 	// Partitions also reads the events of the topic that lie on its partitions, in any layout, with
-	// the topic that they are stored under. It means nothing for a pattern, and for a partition. All
-	// of them must lie in one stream. The bus may pass over what lies two and more tokens below the
-	// topic, which takes longer where that is much.
+	// the topic that they are stored under. It means nothing for a pattern, and for a partition.
+	// All of them must lie in one stream. The bus may pass over what lies two and more tokens below
+	// the topic, which takes longer where that is much.
 	Partitions bool
 	// HeadersOnly reads events without their data. Where the bus keeps attributes of an event in
 	// its data (a CloudEvent in structured mode), the event is Malformed without it.

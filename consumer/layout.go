@@ -125,8 +125,8 @@ func (c *common) checkPlainLayout(ctx context.Context) error {
 	return err
 }
 
-// mayHaveReadPartitions reports whether the group has a plan for partitions of the topic or, without
-// a session that knows, whether something is stored where the topic's partitions lie.
+// mayHaveReadPartitions reports whether the group has a plan for partitions of the topic or,
+// without a session that knows, whether something is stored where the topic's partitions lie.
 func (c *common) mayHaveReadPartitions(ctx context.Context) (bool, error) {
 	if c.options.Session != nil {
 		return c.options.Session.HasPlan(ctx, c.subscribed)

@@ -77,8 +77,8 @@ func (s *Sources) lookup() (lookup, error) {
 	return b, nil
 }
 
-// cursorFor is the group's cursor for the events of a topic, or of one of its partitions; nil: it is
-// not subscribed to it.
+// cursorFor is the group's cursor for the events of a topic, or of one of its partitions; nil: it
+// is not subscribed to it.
 func (s *Sources) cursorFor(topic string) *Cursor {
 	if c := s.cursorAt(topic); c != nil {
 		return c
@@ -91,7 +91,8 @@ func (s *Sources) cursorFor(topic string) *Cursor {
 	return nil
 }
 
-// cursorAt is the group's cursor for events that are stored under a topic; nil: it reads none there.
+// cursorAt is the group's cursor for events that are stored under a topic; nil: it reads none
+// there.
 func (s *Sources) cursorAt(stored string) *Cursor {
 	for i := range s.Group.Cursors {
 		if bus.Match(bus.FilterOf(s.Group.Cursors[i].Topic), bus.SubjectOf(stored)) {

@@ -25,8 +25,8 @@ type ImportOptions struct {
 	// key wait for each other: of the others, one may be stored behind later ones when the bus
 	// fails.
 	Ordered bool
-	// Partitions is in how many partitions the topics of the lines are published, each event in that
-	// of its key. It is 0 to bus.MaxPartitions. Default: 0, where the line says.
+	// Partitions is in how many partitions the topics of the lines are published, each event in
+	// that of its key. It is 0 to bus.MaxPartitions. Default: 0, where the line says.
 	Partitions int
 	// Prepare is called before the first event of each topic is published, for example to make its
 	// stream. The lines of a topic for which it fails are refused. Nil: nobody is.

@@ -101,12 +101,12 @@ func ToGroup(ctx context.Context, b bus.Bus, topic string, r bus.Range, group st
 // ToTopic publishes a topic's events to another topic, under their ids, sources, keys, types and
 // times, with their data and headers, and without control headers. A repeat is recognised by the
 // bus for as long as it remembers message ids, and by groups for as long as they keep marks. The
-// topic must be one, which is read with its partitions, for under two topics there may be two events
-// of one id; and it must not be the target, unless the events move to another layout of it: from the topic itself or from one layout,
-// such as "order.placed.of8.>", to the one that Options.Layout says. They are the same events
-// there, which a group that has handled them recognises; the bus stores them although it knows
-// them, and a repeat once for as long as it remembers message ids. It reads, blocks, retries and
-// returns as ToGroup does.
+// topic must be one, for under two topics there may be two events of one id; it is read with its
+// partitions. It must not be the target, unless the events move to another layout of it: from the
+// topic itself or from one layout, such as "order.placed.of8.>", to the one that Options.Layout
+// says. They are the same events there, which a group that has handled them recognises; the bus
+// stores them although it knows them, and a repeat once for as long as it remembers message ids. It
+// reads, blocks, retries and returns as ToGroup does.
 func ToTopic(ctx context.Context, b bus.Bus, topic string, r bus.Range, target string, o *Options) (Replayed, error) {
 	opts := *cmp.Or(o, &Options{})
 	from := readLayout(topic)
