@@ -247,6 +247,20 @@ func (x *index) all(upTo uint64) (es []entry) {
 	return es
 }
 
+// waitingSince returns every event that has waited since a time or longer.
+func (x *index) waitingSince(t time.Time) (es []entry) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, k := range x.keys {
+		for _, e := range k.entries {
+			if !e.since.After(t) {
+				es = append(es, e)
+			}
+		}
+	}
+	return es
+}
+
 // size returns how many keys have deferred events, and how many events those are.
 func (x *index) size() (keys, events int) {
 	x.mu.Lock()

@@ -118,6 +118,8 @@ type tickRun struct {
 	lease   *group.Lease // nil: none is held
 	resumed bool
 	paused  time.Time // when it was paused last
+
+	checkedGone time.Time // when a process without the lease looked last which overdue events are gone
 }
 
 // run resumes the subscription whenever summaries are due, and pauses it when they are done.
@@ -173,6 +175,7 @@ func (r *tickRun) begin(ctx context.Context, upTo uint64) {
 		r.move(0)
 		_ = backoff.Sleep(ctx, r.leaseCheck())
 		r.forget(ctx, upTo)
+		r.forgetOverdue(ctx)
 		return
 	}
 	r.forget(ctx, upTo)
@@ -189,6 +192,19 @@ func (r *tickRun) forget(ctx context.Context, upTo uint64) {
 	}
 	if err != nil && ctx.Err() == nil {
 		t.observeError("it is not known which deferred events are done; retrying", err)
+	}
+}
+
+// forgetOverdue forgets, once an interval, what has been due for an interval and is no longer
+// stored: the process that makes summaries has had its time to, so most of the rest is gone.
+func (r *tickRun) forgetOverdue(ctx context.Context) {
+	t, interval := r.tracker, r.tracker.Config().Interval
+	if time.Since(r.checkedGone) < interval {
+		return
+	}
+	r.checkedGone = time.Now()
+	if err := t.forgetGone(ctx, t.index.waitingSince(time.Now().Add(-2*interval))); err != nil && ctx.Err() == nil {
+		t.observeError("it is not known which deferred events are still stored; retrying", err)
 	}
 }
 
