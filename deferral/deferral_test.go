@@ -45,6 +45,7 @@ func TestWhatExceedsTheLimitIsSummedUp(t *testing.T) {
 func TestNothingIsHeldWhileItWaits(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.work(perMinute(1), workerOptions{})
+		time.Sleep(time.Second) // leftovers were looked for, of which there are none
 		w.publish(orders("a", 0, 20)...)
 		time.Sleep(20 * time.Second)
 		source, err := w.bus.Subscribe(t.Context(), "deferred.billing", "billing", nil)
