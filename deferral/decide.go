@@ -117,7 +117,8 @@ func isRefused(err error) bool {
 
 // Apply has a subscription of the group defer events: it appends the Tracker's middleware to o.Use,
 // innermost. It refuses modes in which no decision can be kept. A subscription must end before the
-// Tracker's Run does.
+// Tracker's Run does. One to a pattern that covers the Tracker's topic too leaves the events there
+// to the Tracker.
 func (t *Tracker) Apply(o *consumer.Options) error {
 	if o.Mode != consumer.Claimed {
 		return fmt.Errorf("%w: a subscription that defers events needs consumer.Options.Mode Claimed, in which a decision can be kept with the claim", ErrConfig)
@@ -129,6 +130,12 @@ func (t *Tracker) Apply(o *consumer.Options) error {
 // wrap is the middleware around the handler of events that run at once.
 func (t *Tracker) wrap(h consumer.Handler) consumer.Handler {
 	return func(ctx context.Context, e bus.Event) error {
+		if e.Topic == t.topic {
+			t.warnOfPattern.Do(func() {
+				t.log.Warn("a subscription that defers events covers the topic of deferred events; it leaves these to their summaries", "event", e.ID)
+			})
+			return nil
+		}
 		key := t.options.Key(e)
 		if key == "" {
 			return h(ctx, e)

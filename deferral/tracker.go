@@ -54,6 +54,8 @@ type Tracker struct {
 	config  Config
 	limiter flow.Limiter
 	read    bus.Position // of the topic
+
+	warnOfPattern sync.Once
 }
 
 // Open returns a Tracker of a group, and reads which events are deferred. h makes summaries; Run
