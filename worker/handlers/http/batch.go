@@ -42,6 +42,9 @@ func (h *Handler) HandleBatch(ctx context.Context, es []bus.Event) []error {
 		return b.failSent(h.classifyResponse(ctx, res, readBody(res, cancel), b.attempt()))
 	}
 	answer, err := readBatchAnswer(res)
+	if err == nil && answer == nil && h.needsResults(res) {
+		err = fmt.Errorf("%w, and its status is 207, which leaves it to them what became of the events", errNoResults)
+	}
 	if err != nil {
 		return consumer.FailBatch(h.brokenAnswerError(ctx, limited, err))
 	}
@@ -52,6 +55,13 @@ func (h *Handler) HandleBatch(ctx context.Context, es []bus.Event) []error {
 func (h *Handler) isDone(res *http.Response) bool {
 	is, configured := h.statuses[res.StatusCode]
 	return configured && is == Done || !configured && isSuccess(res.StatusCode)
+}
+
+// needsResults reports whether the status alone does not say that all is done: 207 (Multi-Status),
+// unless it is configured to.
+func (h *Handler) needsResults(res *http.Response) bool {
+	_, configured := h.statuses[res.StatusCode]
+	return res.StatusCode == http.StatusMultiStatus && !configured
 }
 
 // brokenAnswerError is the error of an answer that did not arrive as a whole.

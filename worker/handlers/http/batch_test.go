@@ -179,6 +179,10 @@ func TestAnswerToABatchAsAWhole(t *testing.T) {
 				w.WriteHeader(http.StatusRequestEntityTooLarge)
 			}
 		}, consumer.OutcomeHandled, 4},
+		"multi-status": {func(w http.ResponseWriter, _ int) {
+			w.WriteHeader(http.StatusMultiStatus)
+			_, _ = io.WriteString(w, `<multistatus/>`)
+		}, consumer.OutcomeFailed, 4},
 		"an error":      {func(w http.ResponseWriter, _ int) { w.WriteHeader(http.StatusInternalServerError) }, consumer.OutcomeFailed, 4},
 		"an object":     {func(w http.ResponseWriter, _ int) { _, _ = io.WriteString(w, `{"ok":true}`) }, consumer.OutcomeFailed, 4},
 		"another event": {func(w http.ResponseWriter, _ int) { _, _ = io.WriteString(w, `[{"id":"x","status":200}]`) }, consumer.OutcomeFailed, 4},
