@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 
+	natsbus "github.com/onceish/onceish/bus/jetstream"
 	"github.com/onceish/onceish/internal/testing/natstest"
 	"github.com/onceish/onceish/worker/provision"
 )
@@ -50,6 +51,23 @@ func TestWhatWouldDeleteMessagesIsRefused(t *testing.T) {
 		if later := itemOf(t, s.plan(file), "LATER"); later.Action != provision.Keep {
 			t.Errorf("%s: the rest was not done: %+v", want, later)
 		}
+	}
+}
+
+// A server that would make the stream without its schedules, for it does not know them, is refused.
+func TestAServerThatIsTooOldForSchedulesIsRefused(t *testing.T) {
+	t.Parallel()
+	s := siteAt(t, natstest.StartVersion(t, natsbus.OldestServer).URL(), "")
+	p := s.plan(subscription + streams("{name: ORDERS, subjects: [order.*], allow_schedules: true}"))
+	item := itemOf(t, p, "ORDERS")
+	if item.Action != provision.Refuse || !strings.Contains(item.Why, natsbus.OldestServer) || !strings.Contains(item.Why, natsbus.OldestScheduling) {
+		t.Errorf("%+v, want it to be refused for its version", item)
+	}
+	if err := p.Apply(t.Context(), nil); !errors.Is(err, provision.ErrIncomplete) {
+		t.Error(err)
+	}
+	if _, err := s.js.Stream(t.Context(), "ORDERS"); !errors.Is(err, jetstream.ErrStreamNotFound) {
+		t.Errorf("the stream: %v, want none", err)
 	}
 }
 

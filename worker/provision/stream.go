@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	natsbus "github.com/onceish/onceish/bus/jetstream"
+	"github.com/onceish/onceish/internal/natsserver"
 )
 
 // streamPart is a stream, or that of a key-value bucket.
@@ -46,6 +47,10 @@ func (s *foundStream) countSubjects(ctx context.Context) (map[string]uint64, err
 // examine implements part.
 func (p *streamPart) examine(ctx context.Context) (Item, func(context.Context) error) {
 	item := Item{Kind: p.kind, Name: p.name}
+	if why := p.unsupported(); why != "" {
+		item.Action, item.Why = Refuse, why
+		return item, nil
+	}
 	found, err := p.api.find(ctx, p.want.Name)
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
@@ -68,6 +73,16 @@ func (p *streamPart) examine(ctx context.Context) (Item, func(context.Context) e
 	}
 	item.Action = Change
 	return item, func(ctx context.Context) error { return p.api.update(ctx, e.want) }
+}
+
+// unsupported is why the server is too old for the stream: it would make one, and drop what it does
+// not know.
+func (p *streamPart) unsupported() string {
+	if version := p.api.nc.ConnectedServerVersion(); p.want.AllowMsgSchedules && natsserver.Older(version, natsbus.OldestScheduling) {
+		return fmt.Sprintf("%s: this is nats-server %s, and events are scheduled from %s on: upgrade it, or schedule in an outbox",
+			fieldSchedules, version, natsbus.OldestScheduling)
+	}
+	return ""
 }
 
 // refused is an item that could not be looked at.
