@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/onceish/onceish/bus"
@@ -34,11 +37,24 @@ func (i *batchItem) isHead() bool { return i.claim.Nonce == "" }
 // that of any event of a summary.
 const crashesToRunAlone = 2
 
+// mostItems is how many events the summary of a run may have.
+func (t *Tracker) mostItems(a consumer.Attempt) int {
+	if a.Crashes >= crashesToRunAlone || a.Number >= t.options.Attempts {
+		return 1
+	}
+	text, _ := strings.CutPrefix(a.Note, noteMost)
+	if most, err := strconv.Atoi(text); err == nil && most > 0 {
+		return min(most, t.options.MaxItems)
+	}
+	return t.options.MaxItems
+}
+
 // collect returns the events of the head's key that are to be summed up now.
 func (t *Tracker) collect(ctx context.Context, head *deferredEvent, a consumer.Attempt) (*batch, error) {
 	b := &batch{tracker: t, head: head, attempt: a}
-	wanted := t.index.entriesOf(head.key, t.options.MaxItems)
-	if a.Crashes >= crashesToRunAlone || a.Number >= t.options.Attempts || a.Note == noteAlone {
+	most := t.mostItems(a)
+	wanted := t.index.entriesOf(head.key, most)
+	if most == 1 {
 		err := b.takeHeadAlone(ctx, wanted)
 		return b, err
 	}
@@ -243,13 +259,11 @@ func (b *batch) runs() []consumer.Attempt {
 	return runs
 }
 
-func (b *batch) hasHead() bool {
-	for i := range b.items {
-		if b.items[i].isHead() {
-			return true
-		}
-	}
-	return false
+func (b *batch) hasHead() bool { return b.headIndex() >= 0 }
+
+// headIndex is the place of the head among the items, or -1.
+func (b *batch) headIndex() int {
+	return slices.IndexFunc(b.items, func(i batchItem) bool { return i.isHead() })
 }
 
 // keepClaims renews the claims until stop is called. The context ends when one of them is lost.

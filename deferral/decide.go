@@ -40,8 +40,9 @@ func (d Decision) String() string {
 const (
 	noteImmediate = "deferral: immediate"
 	noteDeferred  = "deferral: deferred"
-	// noteAlone is in the row of a deferred event that is to be in a summary of its own.
-	noteAlone = "deferral: alone"
+	// noteMost begins the note of a deferred event whose summary is to have fewer events: how many
+	// at most.
+	noteMost = "deferral: at most "
 )
 
 func (d Decision) note() string {

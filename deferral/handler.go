@@ -20,7 +20,9 @@ import (
 //
 // An error counts as an attempt of the first event alone. The others wait for the next summary, of
 // which it is the first again: until its last attempt, which is for it alone, so that one bad event
-// takes no others with it. With ItemErrors a Handler says for each event what became of it.
+// takes no others with it. A Permanent error for several events counts no attempt: the next summary
+// has half as many, until it is for the first alone. With ItemErrors a Handler says for each event
+// what became of it.
 type Handler func(ctx context.Context, key string, events []bus.Event) error
 
 // ItemErrors is an error of a Handler, with one item for each event: nil if its effect is made.
@@ -56,9 +58,6 @@ func ForEach(h consumer.Handler) Handler {
 			}
 			if items[i] = h(of, e); items[i] == nil {
 				continue
-			}
-			if i == 0 {
-				return items[0] // with its verdict
 			}
 			for rest := i + 1; rest < len(items); rest++ {
 				items[rest] = errNotTried

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/onceish/onceish/bus"
@@ -39,7 +40,7 @@ func (t *Tracker) summarize(ctx context.Context, e bus.Event) error {
 func (b *batch) run(ctx context.Context) error {
 	t, began := b.tracker, time.Now()
 	err := b.callHandler(ctx)
-	items, err := b.verdicts(err)
+	items, itsOwn, err := b.verdicts(err)
 	if done := b.settle(ctx, items); done > 0 {
 		t.observe(Observation{Outcome: OutcomeProcessed, Key: b.head.key, Events: done, Took: time.Since(began)})
 	}
@@ -47,6 +48,9 @@ func (b *batch) run(ctx context.Context) error {
 		return b.headAgain()
 	}
 	t.observe(Observation{Outcome: OutcomeRetry, Key: b.head.key, Events: len(b.items), Took: time.Since(began), Err: err})
+	if itsOwn {
+		return err
+	}
 	return b.blame(ctx, err)
 }
 
@@ -56,8 +60,9 @@ func (b *batch) callHandler(ctx context.Context) error {
 	return b.tracker.handler(context.WithValue(ctx, runsKey{}, b.runs()), b.head.key, b.events())
 }
 
-// verdicts returns what became of each event, and the verdict of the first.
-func (b *batch) verdicts(err error) (done []bool, verdict error) {
+// verdicts returns what became of each event, and the verdict of the head: its own, or that of the
+// summary.
+func (b *batch) verdicts(err error) (done []bool, itsOwn bool, verdict error) {
 	done = make([]bool, len(b.items))
 	each, ok := errors.AsType[ItemErrors](err)
 	for i := range done {
@@ -65,13 +70,20 @@ func (b *batch) verdicts(err error) (done []bool, verdict error) {
 	}
 	switch {
 	case !ok || len(done) == 0:
-		return done, err
+		return done, false, err
 	case len(each) > len(done):
-		return make([]bool, len(done)), fmt.Errorf("the handler returned %d items for %d events", len(each), len(done))
+		return make([]bool, len(done)), false, fmt.Errorf("the handler returned %d items for %d events", len(each), len(done))
 	case len(each) == 0:
-		return done, errors.New("the handler returned no items")
+		return done, false, errors.New("the handler returned no items")
 	}
-	return done, each[0]
+	switch head := b.headIndex(); {
+	case head < 0:
+		return done, false, each[0]
+	case head >= len(each):
+		return done, true, fmt.Errorf("the handler returned %d items for %d events", len(each), len(done))
+	default:
+		return done, true, each[head]
+	}
 }
 
 // headAgain returns what becomes of the event that the subscription has called for, once its
@@ -84,8 +96,8 @@ func (b *batch) headAgain() error {
 }
 
 // blame returns the verdict on the event that the subscription has called for. It is to blame if
-// the summary was for it alone. Of several, nobody knows which; before the first is given up, it is
-// tried alone.
+// the summary was for it alone. Of several, nobody knows which, or whether they are too many: if
+// they are refused for good, half as many are tried.
 func (b *batch) blame(ctx context.Context, err error) error {
 	switch {
 	case len(b.items) == 1 && b.hasHead():
@@ -95,10 +107,12 @@ func (b *batch) blame(ctx context.Context, err error) error {
 	case !consumer.IsPermanent(err):
 		return err
 	}
-	if noted := consumer.KeepNote(ctx, noteAlone); noted != nil {
+	most := len(b.items) / 2
+	if noted := consumer.KeepNote(ctx, noteMost+strconv.Itoa(most)); noted != nil {
 		return errors.Join(errors.New(err.Error()), noted)
 	}
-	return consumer.RetryAfter(0, errors.New(err.Error())) // no verdict on it alone yet
+	b.tracker.log.Warn("a summary was refused for good; making it of fewer events", "key", b.head.key, "events", len(b.items), "at_most", most, "error", err)
+	return consumer.Snooze(0) // no verdict on it alone yet
 }
 
 // settledObserver is told what the subscription settles.
