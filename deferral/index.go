@@ -111,6 +111,7 @@ func (x *index) skip(sequence uint64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.read = max(x.read, sequence)
+	x.signal()
 }
 
 func (x *index) insert(key string, e entry) {
@@ -200,6 +201,13 @@ func (x *index) oldest() (first entry, ok bool, changed <-chan struct{}) {
 		x.order = x.order[1:]
 	}
 	return entry{}, false, x.changed
+}
+
+// readUpTo returns up to where the topic was read. changed is closed when it may be farther.
+func (x *index) readUpTo() (sequence uint64, changed <-chan struct{}) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.read, x.changed
 }
 
 // end returns up to where the topic is known.

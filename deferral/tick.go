@@ -178,9 +178,31 @@ func (r *tickRun) begin(ctx context.Context, upTo uint64) {
 		r.forgetOverdue(ctx)
 		return
 	}
+	r.awaitRead(ctx, upTo)
 	r.forget(ctx, upTo)
 	r.move(upTo)
 	r.resume()
+}
+
+// readTime is how long summaries wait for what this process has stored to be read back. Without it
+// they have what was read, and the rest is in further ones.
+const readTime = time.Second
+
+// awaitRead waits until the topic was read up to a sequence, for readTime at most.
+func (r *tickRun) awaitRead(ctx context.Context, sequence uint64) {
+	ctx, cancel := context.WithTimeout(ctx, readTime)
+	defer cancel()
+	for {
+		read, changed := r.tracker.index.readUpTo()
+		if read >= sequence {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // forget forgets what other processes have done, and what was due before and is no longer stored.
