@@ -18,9 +18,14 @@ const (
 	HeaderKey = "Onceish-Deferred-Key"
 	// HeaderID is the ID by which the store knows the event on its own topic.
 	HeaderID = "Onceish-Deferred-Id"
+	// HeaderGroup is the group that has deferred the event: others leave it alone.
+	HeaderGroup = "Onceish-Deferred-Group"
 	// HeaderFlush is on an event that makes summaries due at once, and is not deferred itself.
 	HeaderFlush = "Onceish-Deferred-Flush"
 )
+
+// eventHeaders are those that every deferred event has.
+var eventHeaders = []string{HeaderTopic, HeaderKey, HeaderID, HeaderGroup}
 
 // deferredEvent is an event of the topic of deferred events.
 type deferredEvent struct {
@@ -28,6 +33,8 @@ type deferredEvent struct {
 	key   string    // of its summary
 	own   dedupe.Key
 	flush bool
+	// foreign is the group that has deferred it, if that is another one.
+	foreign string
 }
 
 // encodeEvent returns the event as it is published for a summary: it keeps its attributes, but for
@@ -38,8 +45,9 @@ func encodeEvent(e bus.Event, topic, key string, own dedupe.Key) bus.Event {
 	h.Set(HeaderTopic, url.PathEscape(e.Topic))
 	h.Set(HeaderKey, url.PathEscape(key))
 	h.Set(HeaderID, url.PathEscape(own.ID))
-	// Copy keeps events of different topics apart that have one ID.
-	control := bus.Control{Copy: "deferred:" + e.Topic, Again: strings.TrimPrefix(own.Scope, againPrefix)}
+	h.Set(HeaderGroup, url.PathEscape(own.Group))
+	// Copy keeps events of different topics apart that have one ID, and what two groups defer.
+	control := bus.Control{Copy: "deferred:" + e.Topic + ":" + own.Group, Again: strings.TrimPrefix(own.Scope, againPrefix)}
 	e.Headers, e.Type, e.Topic = h, cmp.Or(e.Type, e.Topic), topic
 	return e.WithControl(control)
 }
@@ -50,8 +58,8 @@ func decodeEvent(e bus.Event, group string) (d deferredEvent, err error) {
 	if e.Headers.Get(HeaderFlush) != "" {
 		return deferredEvent{flush: true}, nil
 	}
-	text := make(map[string]string, 3)
-	for _, name := range []string{HeaderTopic, HeaderKey, HeaderID} {
+	text := make(map[string]string, 4)
+	for _, name := range eventHeaders {
 		values, ok := e.Headers[name]
 		if !ok || len(values) == 0 {
 			return d, fmt.Errorf("%w: event %.64q on %q has no header %s", ErrNotDeferred, e.ID, e.Topic, name)
@@ -62,7 +70,10 @@ func decodeEvent(e bus.Event, group string) (d deferredEvent, err error) {
 	}
 	d = deferredEvent{event: e.WithoutControl(), key: text[HeaderKey], own: dedupe.Key{Topic: text[HeaderTopic], Group: group, ID: text[HeaderID]}}
 	d.event.Topic, d.event.Headers = d.own.Topic, d.event.Headers.Clone()
-	for _, name := range []string{HeaderTopic, HeaderKey, HeaderID} {
+	if by := text[HeaderGroup]; by != group {
+		d.foreign = by
+	}
+	for _, name := range eventHeaders {
 		delete(d.event.Headers, name)
 	}
 	if control, err := e.Control(); err == nil {
@@ -83,6 +94,8 @@ func storedID(e bus.Event, group string) string {
 		return ""
 	case d.flush:
 		return "flush " + e.ID
+	case d.foreign != "":
+		return " " + d.foreign + " " + d.own.Topic + " " + d.own.ID
 	}
 	return d.own.Topic + " " + d.own.ID
 }

@@ -95,6 +95,10 @@ func (t *Tracker) indexEvent(s *bus.Stored) {
 	switch {
 	case err != nil || s.Malformed != nil:
 		t.index.skip(s.At.Sequence) // it is dead-lettered when it is delivered
+	case d.foreign != "":
+		t.index.skip(s.At.Sequence)
+		t.ticks.setUnacked(true)
+		t.ticks.poke()
 	case d.flush:
 		t.index.skip(s.At.Sequence)
 		t.ticks.flush(s.At.Sequence)

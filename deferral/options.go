@@ -29,7 +29,8 @@ type Options struct {
 	// flow.NewLocal, which limits each process by itself; flow.NewShared limits all together.
 	Limiter func(r flow.Rate, maxKeys int) (flow.Limiter, error)
 	// Topic is where deferred events are kept, one for each Tracker of a group: it needs a stream
-	// with limits retention. Default: "deferred.<group>".
+	// with limits retention. What another group keeps there is left alone. Default:
+	// "deferred.<group>".
 	Topic string
 	// MaxItems is how many events a summary has at most, 1 to 10,000, MaxBytes how many bytes of
 	// data they have together, unless it is one event. What exceeds them is in the next summary of

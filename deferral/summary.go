@@ -19,7 +19,7 @@ func (t *Tracker) summarize(ctx context.Context, e bus.Event) error {
 	switch {
 	case err != nil:
 		return consumer.Permanent(err)
-	case head.flush:
+	case head.flush, head.foreign != "":
 		return nil
 	}
 	a := consumer.AttemptFrom(ctx)
