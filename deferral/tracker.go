@@ -126,11 +126,22 @@ func (t *Tracker) prepare(ctx context.Context) error {
 	if err := t.config.fits(t.maxAge, t.summary.TTL); err != nil {
 		return err
 	}
-	if l := info.Limits; l.Events > 0 || l.Bytes > 0 || l.EventsPerTopic > 0 {
-		t.log.Warn("the stream of the deferred events is bounded: when it is full it deletes the oldest ones, summed up or not; have it refuse new events",
-			"events", l.Events, "events_per_topic", l.EventsPerTopic, "bytes", l.Bytes)
-	}
+	t.warnOfLimits(&info)
 	return t.catchUp(ctx)
+}
+
+// warnOfLimits warns of a stream that deletes deferred events, or takes none any more, when it is
+// full. What was summed up is only deleted by its age.
+func (t *Tracker) warnOfLimits(info *bus.TopicInfo) {
+	switch l := info.Limits; {
+	case l.Events > 0 || l.Bytes > 0 || l.EventsPerTopic > 0:
+		t.log.Warn("the stream of the deferred events is bounded: when it is full it deletes the oldest ones, summed up or not; "+
+			"have it refuse new events (discard: new), with a max_age that makes room",
+			"events", l.Events, "events_per_topic", l.EventsPerTopic, "bytes", l.Bytes)
+	case info.RefusesWhenFull && info.MaxAge == 0:
+		t.log.Warn("the stream of the deferred events refuses new ones when it is full, and keeps those that were summed up: then nothing can be deferred any more; " +
+			"give it a max_age, or no bounds")
+	}
 }
 
 // Config returns the configuration as it is.
