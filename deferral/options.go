@@ -99,6 +99,9 @@ func (t *Tracker) subscription() (*consumer.Options, error) {
 	if o.Mode != consumer.Claimed {
 		return nil, fmt.Errorf("%w: Options.Subscription.Mode: summaries are made in mode Claimed: leave it out", ErrConfig)
 	}
+	if o.From != (bus.Start{}) {
+		return nil, fmt.Errorf("%w: Options.Subscription.From: what was deferred before this process began has its summary too: leave it out", ErrConfig)
+	}
 	o.MaxAttempts = t.options.Attempts
 	o.Backoff.Base = cmp.Or(o.Backoff.Base, time.Second)
 	o.Backoff.Max = cmp.Or(o.Backoff.Max, max(time.Minute, o.Backoff.Base))

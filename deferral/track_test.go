@@ -14,6 +14,7 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	membus "github.com/onceish/onceish/bus/memory"
+	"github.com/onceish/onceish/consumer"
 	"github.com/onceish/onceish/dedupe"
 	memdedupe "github.com/onceish/onceish/dedupe/memory"
 	"github.com/onceish/onceish/deferral"
@@ -256,16 +257,19 @@ func TestOpenRefusesWhatCannotWork(t *testing.T) {
 		o     *deferral.Options
 		want  error
 	}{
-		"no handler":               {w.bus, store, perMinute(1), nil, nil, deferral.ErrConfig},
-		"a store without notes":    {w.bus, plainStore{store}, perMinute(1), w.sum, nil, deferral.ErrStore},
-		"a bus that cannot read":   {plainBus{w.bus}, store, perMinute(1), w.sum, nil, deferral.ErrTopic},
-		"no limit":                 {w.bus, store, deferral.Config{}, w.sum, nil, flow.ErrInvalidRate},
-		"longer than the stream":   {short, store, perMinute(1), w.sum, nil, deferral.ErrConfig},
-		"longer than marks":        {w.bus, store, long, w.sum, nil, deferral.ErrConfig},
-		"a work queue":             {queue, store, perMinute(1), w.sum, nil, deferral.ErrTopic},
-		"no stream":                {elsewhere, store, perMinute(1), w.sum, nil, bus.ErrNoStream},
-		"a pattern for a topic":    {w.bus, store, perMinute(1), w.sum, &deferral.Options{Topic: "deferred.*"}, deferral.ErrConfig},
-		"one attempt":              {w.bus, store, perMinute(1), w.sum, &deferral.Options{Attempts: 1}, deferral.ErrConfig},
+		"no handler":             {w.bus, store, perMinute(1), nil, nil, deferral.ErrConfig},
+		"a store without notes":  {w.bus, plainStore{store}, perMinute(1), w.sum, nil, deferral.ErrStore},
+		"a bus that cannot read": {plainBus{w.bus}, store, perMinute(1), w.sum, nil, deferral.ErrTopic},
+		"no limit":               {w.bus, store, deferral.Config{}, w.sum, nil, flow.ErrInvalidRate},
+		"longer than the stream": {short, store, perMinute(1), w.sum, nil, deferral.ErrConfig},
+		"longer than marks":      {w.bus, store, long, w.sum, nil, deferral.ErrConfig},
+		"a work queue":           {queue, store, perMinute(1), w.sum, nil, deferral.ErrTopic},
+		"no stream":              {elsewhere, store, perMinute(1), w.sum, nil, bus.ErrNoStream},
+		"a pattern for a topic":  {w.bus, store, perMinute(1), w.sum, &deferral.Options{Topic: "deferred.*"}, deferral.ErrConfig},
+		"one attempt":            {w.bus, store, perMinute(1), w.sum, &deferral.Options{Attempts: 1}, deferral.ErrConfig},
+		"a later start": {
+			w.bus, store, perMinute(1), w.sum, &deferral.Options{Subscription: &consumer.Options{From: bus.Start{Latest: true}}}, deferral.ErrConfig,
+		},
 		"more items than fit":      {w.bus, store, perMinute(1), w.sum, &deferral.Options{MaxItems: 1 << 20}, deferral.ErrConfig},
 		"more keys than fit":       {w.bus, store, deferral.Config{Rate: perMinute(1).Rate, MaxKeys: -1}, w.sum, nil, deferral.ErrConfig},
 		"an interval of no length": {w.bus, store, deferral.Config{Rate: perMinute(1).Rate, Interval: time.Microsecond}, w.sum, nil, deferral.ErrConfig},
