@@ -180,7 +180,7 @@ func (e *engine) openCursor(ctx context.Context, config cursor.Config, info *bus
 		MaxAttempts: e.o.MaxAttempts, MaxCrashes: e.o.MaxCrashes, Backoff: e.o.Backoff,
 		Lease: e.o.Lease, Commit: e.o.commitTime(), AckWait: e.o.AckWait, RunLimit: e.o.RunLimit, TTL: e.o.TTL, GiveUp: e.o.GiveUp, MaxAge: info.MaxAge,
 		ArrivalsAreAttempts: e.o.Mode == SeenMark, Watermark: opened.Watermark, Rand: mathrand.Float64,
-		Owned: e.ownedUntil != nil,
+		Owned: e.ownedUntil != nil, HandledBeside: e.o.HandledBeside,
 	}
 	now := time.Now()
 	e.machine, e.tickEvery = protocol.New(cfg, now), cfg.TickEvery()

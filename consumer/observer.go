@@ -41,7 +41,8 @@ type Outcome string
 
 // The outcomes.
 const (
-	// OutcomeHandled: the handler succeeded, and the event is marked.
+	// OutcomeHandled: the handler succeeded, and the event is marked. Attempt is 0 if it was the
+	// run of another event that handled this one as well (Options.HandledBeside).
 	OutcomeHandled Outcome = "handled"
 	// OutcomeDuplicate: the event was done before.
 	OutcomeDuplicate Outcome = "duplicate"

@@ -146,6 +146,12 @@ type Options struct {
 	// LimitWait is how long an event may wait for Limit in its slot. One that would wait for longer
 	// is given back. Default: as long as its claim lasts.
 	LimitWait time.Duration
+	// HandledBeside reports whether the run of another event of this process has also handled the
+	// one at a position, and has settled it in the store by itself, as a summary of several events
+	// does. When that one's turn comes it counts as handled, not as a duplicate. HandledBeside is
+	// called by several goroutines at once, must not block, and must not call the Subscription.
+	// Default: no run has.
+	HandledBeside func(at bus.Position) bool
 	// Process names this process in the history of an event. Default: its host name and process id,
 	// "HOST:PID".
 	Process string

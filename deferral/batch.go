@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/onceish/onceish/bus"
@@ -22,6 +23,7 @@ type batch struct {
 	head    *deferredEvent
 	attempt consumer.Attempt // of the head
 	items   []batchItem      // by sequence
+	lost    bool             // the handler was stopped, for its events or all summaries are another process's
 }
 
 type batchItem struct {
@@ -266,19 +268,31 @@ func (b *batch) headIndex() int {
 	return slices.IndexFunc(b.items, func(i batchItem) bool { return i.isHead() })
 }
 
-// keepClaims renews the claims until stop is called. The context ends when one of them is lost.
+// keepClaims renews the claims until stop is called. The context ends when one of them is lost, or
+// the lease of the group's summaries is.
 func (b *batch) keepClaims(ctx context.Context) (_ context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
+	leaseLost := b.tracker.ticks.leaseLost()
+	var all sync.WaitGroup
+	all.Go(func() {
 		for backoff.Sleep(ctx, b.tracker.summary.Lease/3) == nil {
 			if b.renew(ctx) {
 				cancel(consumer.ErrLeaseLost)
 			}
 		}
-	}()
-	return ctx, func() { cancel(nil); <-ended }
+	})
+	all.Go(func() {
+		select {
+		case <-leaseLost:
+			cancel(consumer.ErrLeaseLost)
+		case <-ctx.Done():
+		}
+	})
+	return ctx, func() {
+		b.lost = errors.Is(context.Cause(ctx), consumer.ErrLeaseLost)
+		cancel(nil)
+		all.Wait()
+	}
 }
 
 // renew reports whether one of the claims is another's.
@@ -315,9 +329,11 @@ func (b *batch) settle(ctx context.Context, done []bool) (n int) {
 			continue
 		}
 		n++
-		sequences = append(sequences, b.items[i].entry.at.Sequence)
+		at := b.items[i].entry.at.Sequence
+		sequences = append(sequences, at)
 		if !b.items[i].isHead() {
 			claims = append(claims, b.items[i].claim)
+			b.tracker.summed.add(at)
 			b.items[i].done = true
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	membus "github.com/onceish/onceish/bus/memory"
 	"github.com/onceish/onceish/dedupe"
 	memdedupe "github.com/onceish/onceish/dedupe/memory"
+	"github.com/onceish/onceish/group"
 )
 
 // process is a process that can crash: from then on it reaches neither bus nor store, and has no
@@ -23,13 +24,48 @@ type process struct {
 	// steps of that name; nil: nothing does.
 	at func(step string, after bool, n int) bool
 
-	steps map[string]int
+	steps  map[string]int
+	frozen chan struct{} // closed when it goes on; nil: it is not frozen
+}
+
+// freeze has the process make no more calls, and get no more answers, until it is thawed.
+func (p *process) freeze() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.frozen == nil {
+		p.frozen = make(chan struct{})
+	}
+}
+
+func (p *process) thaw() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.frozen != nil {
+		close(p.frozen)
+		p.frozen = nil
+	}
+}
+
+// awaitThaw blocks while the process is frozen, and reports whether it was.
+func (p *process) awaitThaw() (was bool) {
+	for {
+		p.mu.Lock()
+		frozen := p.frozen
+		p.mu.Unlock()
+		if frozen == nil {
+			return was
+		}
+		<-frozen
+		was = true
+	}
 }
 
 var errCrashed = errors.New("the process has crashed")
 
 // step makes a call, unless the process is dead; the answer is lost if it dies after it.
 func step[A any](p *process, name string, call func() (A, error)) (a A, err error) {
+	p.awaitThaw()
+	defer p.awaitThaw()
 	p.mu.Lock()
 	if p.steps == nil {
 		p.steps = make(map[string]int)
@@ -69,6 +105,7 @@ func (b *processBus) Subscribe(ctx context.Context, topic, group string, o *bus.
 func (b *processBus) Read(ctx context.Context, pattern string, r bus.Range) iter.Seq2[bus.Stored, error] {
 	return func(yield func(bus.Stored, error) bool) {
 		for s, err := range b.inner.Read(ctx, pattern, r) {
+			b.awaitThaw()
 			if b.dead.Load() {
 				yield(bus.Stored{}, errCrashed)
 				return
@@ -95,6 +132,8 @@ type processSource struct {
 }
 
 func (s *processSource) Fetch(ctx context.Context, most int) ([]*bus.Delivery, error) {
+	s.awaitThaw()
+	defer s.awaitThaw()
 	if s.dead.Load() {
 		return nil, bus.ErrClosed
 	}
@@ -182,6 +221,31 @@ func (s *processStore) Advance(ctx context.Context, group, topic string, at dedu
 
 func (s *processStore) Replace(ctx context.Context, group, topic string, was, now dedupe.Watermark) (bool, error) {
 	return step(s.process, "replace", func() (bool, error) { return s.inner.Replace(ctx, group, topic, was, now) })
+}
+
+type processGroup struct {
+	*process
+
+	inner group.Store
+}
+
+func (s *processGroup) TTL() time.Duration { return s.inner.TTL() }
+
+func (s *processGroup) List(ctx context.Context, space group.Space, name string) (group.Listing, error) {
+	return step(s.process, "list members", func() (group.Listing, error) { return s.inner.List(ctx, space, name) })
+}
+
+func (s *processGroup) Put(ctx context.Context, space group.Space, name, key string, data []byte, expect uint64) (uint64, error) {
+	return step(s.process, "put member", func() (uint64, error) { return s.inner.Put(ctx, space, name, key, data, expect) })
+}
+
+func (s *processGroup) Delete(ctx context.Context, space group.Space, name, key string) error {
+	_, err := step(s.process, "delete member", func() (struct{}, error) { return struct{}{}, s.inner.Delete(ctx, space, name, key) })
+	return err
+}
+
+func (s *processGroup) Watch(ctx context.Context, name string, changed func()) error {
+	return s.inner.Watch(ctx, name, changed)
 }
 
 // workIn starts a worker in a process that can crash. Its handlers have no effects once it is dead.

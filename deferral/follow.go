@@ -59,6 +59,7 @@ func (t *Tracker) follow(ctx context.Context) {
 			t.log.Warn("the stream of the deferred events was replaced: reading it from its beginning", "error", err)
 			t.read = bus.Position{}
 			t.index.reset()
+			t.summed.reset()
 			t.ticks.reset()
 			continue
 		}

@@ -16,7 +16,8 @@ import (
 // once at a time; of several keys at once.
 //
 // consumer.AttemptFrom(ctx) describes the run of the first event. ctx ends as that of a
-// consumer.Handler does, and also when another process has one of the events.
+// consumer.Handler does, and also, with the cause consumer.ErrLeaseLost, when another process has
+// one of the events, or makes the summaries of the group now. An error of that counts no attempt.
 //
 // An error counts as an attempt of the first event alone. The others wait for the next summary, of
 // which it is the first again: until its last attempt, which is for it alone, so that one bad event

@@ -45,8 +45,8 @@ type Options struct {
 	Session *group.Session
 	// Subscription has further options of the subscription to Topic: how many keys are summed up at
 	// once (Concurrency), Backoff, Lease, TTL, DeadLetter and so on. What this package needs
-	// (OrderKey, ID, MaxAttempts, mode Claimed) is set by it. Default: those of package consumer,
-	// with a Backoff of 1 s to 1 min.
+	// (OrderKey, ID, MaxAttempts, HandledBeside, mode Claimed) is set by it. Default: those of
+	// package consumer, with a Backoff of 1 s to 1 min.
 	Subscription *consumer.Options
 	// Observer is told what becomes of events. Default: none.
 	Observer Observer
@@ -111,6 +111,7 @@ func (t *Tracker) subscription() (*consumer.Options, error) {
 		d, _ := decodeEvent(e, t.group) // what is none is dead-lettered
 		return d.key
 	}
+	o.HandledBeside = t.summed.has
 	o.Logger = cmp.Or(o.Logger, t.options.Logger)
 	o.Observer = consumer.Observers(o.Observer, settledObserver{t})
 	return o.WithDefaults(t.group)

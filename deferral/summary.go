@@ -13,7 +13,8 @@ import (
 
 // summarize is the handler of the subscription to the topic of deferred events. It is called for
 // the first event of a key; the others of the key, which wait for it in the subscription, are
-// claimed and settled with it, and are recognised as done when their turn comes.
+// claimed and settled with it, and are recognised as done, and counted as handled, when their turn
+// comes.
 func (t *Tracker) summarize(ctx context.Context, e bus.Event) error {
 	head, err := decodeEvent(e, t.group)
 	switch {
@@ -95,11 +96,13 @@ func (b *batch) headAgain() error {
 	return consumer.Snooze(0)
 }
 
-// blame returns the verdict on the event that the subscription has called for. It is to blame if
-// the summary was for it alone. Of several, nobody knows which, or whether they are too many: if
+// blame returns the verdict on the event that the subscription has called for. It is not to blame
+// if the handler was stopped for another process. It is if the summary was for it alone. Of several, nobody knows which, or whether they are too many: if
 // they are refused for good, half as many are tried.
 func (b *batch) blame(ctx context.Context, err error) error {
 	switch {
+	case b.lost:
+		return consumer.Snooze(b.tracker.summary.Backoff.Base)
 	case len(b.items) == 1 && b.hasHead():
 		return err
 	case !b.hasHead():
@@ -126,6 +129,10 @@ func (s settledObserver) Observe(o consumer.Observation) {
 		s.tracker.index.remove(o.At.Sequence)
 	case consumer.OutcomeHandled, consumer.OutcomeDuplicate, consumer.OutcomeSkipped:
 		s.tracker.index.remove(o.At.Sequence)
+		s.tracker.summed.remove(o.At.Sequence)
 	default: // it is redelivered
 	}
 }
+
+// ObserveWatermark implements consumer.WatermarkObserver.
+func (s settledObserver) ObserveWatermark(at bus.Position) { s.tracker.summed.removeUpTo(at.Sequence) }

@@ -26,6 +26,8 @@ type ticker struct {
 	moved   time.Time // when it was moved there
 	flushed uint64    // what lies up to there is due at once
 	unacked bool      // the topic may have events that are done, and that nobody has acked
+
+	lost <-chan struct{} // closed when another process may make summaries; nil: never
 }
 
 func newTicker(t *Tracker) *ticker {
@@ -90,6 +92,13 @@ func (k *ticker) move(sequence uint64) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.horizon, k.moved = sequence, time.Now()
+}
+
+// leaseLost is closed when the lease is lost under which summaries are made now.
+func (k *ticker) leaseLost() <-chan struct{} {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.lost
 }
 
 func (k *ticker) dueUpTo() uint64 {
@@ -242,6 +251,9 @@ func (r *tickRun) holdLease(ctx context.Context) bool {
 	switch {
 	case err == nil:
 		r.lease = lease
+		r.mu.Lock()
+		r.lost = lease.Done()
+		r.mu.Unlock()
 		return true
 	case !errors.Is(err, group.ErrHeld) && ctx.Err() == nil:
 		r.tracker.observeError("it is not known which process makes summaries; retrying", err)

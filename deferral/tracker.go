@@ -44,6 +44,7 @@ type Tracker struct {
 	maxAge  time.Duration // of the topic's stream
 	log     *slog.Logger
 	index   *index
+	summed  summedUp
 	ticks   *ticker
 	owner   string // begins the nonces of claims
 	nonces  atomic.Uint64

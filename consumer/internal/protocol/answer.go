@@ -24,7 +24,8 @@ const (
 type Outcome uint8
 
 const (
-	// Handled says that the handler succeeded, and that the mark is stored.
+	// Handled says that the handler succeeded, and that the mark is stored. It may have been the
+	// run of another event (Config.HandledBeside).
 	Handled Outcome = iota
 	// Duplicate says that the event was done before, or lies below the watermark.
 	Duplicate

@@ -111,7 +111,9 @@ func (m *Machine) handleClaim(now time.Time, j *Job, sent time.Time) {
 		return
 	}
 	switch j.claim.State {
-	case dedupe.Done, dedupe.Dead:
+	case dedupe.Done:
+		m.finishJob(now, j, Answer{Kind: Ack, Outcome: m.doneBefore(j)})
+	case dedupe.Dead:
 		m.finishJob(now, j, Answer{Kind: Ack, Outcome: Duplicate})
 	case dedupe.Reused:
 		m.rekeyReused(now, j)
@@ -123,6 +125,14 @@ func (m *Machine) handleClaim(now time.Time, j *Job, sent time.Time) {
 	default:
 		m.nackHeld(now, j, sent)
 	}
+}
+
+// doneBefore is the outcome of an event that the store knows as done.
+func (m *Machine) doneBefore(j *Job) Outcome {
+	if m.cfg.HandledBeside != nil && m.cfg.HandledBeside(j.position()) {
+		return Handled
+	}
+	return Duplicate
 }
 
 // acceptClaim decides what to do with a claim that this process holds.

@@ -58,6 +58,9 @@ type Config struct {
 	// may have holds up later ones of its key until it is settled, or taken over once its lease is
 	// over. Default: false, all processes of the group read the topic, and order holds within each.
 	Owned bool
+	// HandledBeside reports whether the run of another event has also handled the one at a
+	// position, and has settled it. Default: none was.
+	HandledBeside func(at bus.Position) bool
 	// Watermark is the group's. What it covers is acked unrun.
 	Watermark bus.Position
 	// Rand returns a number in [0, 1), for jitter.

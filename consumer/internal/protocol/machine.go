@@ -182,7 +182,8 @@ type Stats struct {
 	// Retrying is the number of events that this process has nacked, and expects to be redelivered
 	// here or elsewhere.
 	Retrying uint64
-	// Handled counts runs that succeeded, Duplicates deliveries that were recognised and acked,
+	// Handled counts runs that succeeded, and events that were handled beside the event of such a
+	// run (Options.HandledBeside). Duplicates counts deliveries that were recognised and acked,
 	// Failed runs that will be repeated, and Dead events that were dead-lettered.
 	Handled, Duplicates, Failed, Dead uint64
 	// Deferred counts runs that were Throttled, or Unavailable for a reason that may not be the
