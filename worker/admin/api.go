@@ -69,6 +69,7 @@ func New(conns *worker.Connections, o *Options) (*API, error) {
 	a.registerGroups()
 	a.registerLimits()
 	a.registerPauses()
+	a.registerDeferred()
 	a.registerLetters()
 	a.registerLetterChanges()
 	a.registerOperations()

@@ -1,5 +1,6 @@
 import { get, readOnly } from './api.js';
 import { chart, sum } from './charts.js';
+import { DeferredPanel } from './deferred.js';
 import { empty, h, table } from './dom.js';
 import { ago, count, duration, plural, rate, route, state, topicName } from './format.js';
 import { changePause } from './pause.js';
@@ -70,7 +71,7 @@ function operations(o) {
 // GroupView is one group.
 export class GroupView {
   constructor(app, name) {
-    Object.assign(this, { app, name, all: false, lag: null });
+    Object.assign(this, { app, name, all: false, lag: null, deferred: new DeferredPanel(app, name) });
   }
 
   title() { return this.name; }
@@ -87,7 +88,7 @@ export class GroupView {
     return [
       this.pauses(g), this.tiles(g),
       h('div', { class: 'charts', 'data-key': 'charts' }, chart('group-rates', 'Throughput', 'events/s', times, rates), chart('group-waiting', 'Waiting', 'events', times, waiting)),
-      this.subscriptions(g), this.oldest(g), this.members(g),
+      this.subscriptions(g), this.oldest(g), this.deferred.render(g), this.members(g),
     ];
   }
 
