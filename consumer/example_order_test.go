@@ -3,7 +3,6 @@ package consumer_test
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
@@ -72,38 +71,4 @@ func ExamplePartitions() {
 	// closed of account 17 in partition 0
 	// revoked: partition 0 of account
 	// drained: <nil>
-}
-
-// A batch is made of events that are in flight at once. Each has a result of its own.
-func ExampleBatch() {
-	ctx := context.Background()
-	b, store := setUp()
-	for _, id := range []string{"1", "2", "3"} {
-		if _, err := b.Publish(ctx, bus.Event{ID: id, Topic: "order.placed", Key: "customer " + id}); err != nil {
-			fmt.Println(err)
-		}
-	}
-	done := make(chan struct{})
-	insertAll := func(_ context.Context, es []bus.Event) []error {
-		defer close(done)
-		fmt.Println("insert", len(es), "orders")
-		results := make([]error, len(es))
-		results[1] = consumer.Permanent(fmt.Errorf("order %s has no price", es[1].ID)) // it alone is dead-lettered
-		return results
-	}
-	sub, err := consumer.SubscribeExactlyOnce(ctx, b, "order.placed", "archive", store,
-		consumer.Batch(insertAll, &consumer.BatchOptions{Size: 3, Wait: time.Minute}),
-		&consumer.Options{Concurrency: 3, Logger: quiet})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	<-done
-	fmt.Println("drained:", sub.Drain(ctx))
-	stats := sub.Stats()
-	fmt.Println("handled:", stats.Handled, "dead:", stats.Dead)
-	// Output:
-	// insert 3 orders
-	// drained: <nil>
-	// handled: 2 dead: 1
 }
