@@ -196,8 +196,8 @@ func FilterOf(topic string) string {
 	return topic
 }
 
-// PartitionsOf is for implementers of a bus. It returns the pattern of the subjects of all partitions
-// of a topic, in every layout, and of others that have as many tokens.
+// PartitionsOf is for implementers of a bus. It returns the pattern of the subjects of all
+// partitions of a topic, in every layout, and of others that have as many tokens.
 func PartitionsOf(topic string) string { return topic + ".*.*.>" }
 
 func isPartition(topic string) bool {

@@ -97,8 +97,9 @@ func (b *batch) headAgain() error {
 }
 
 // blame returns the verdict on the event that the subscription has called for. It is not to blame
-// if the handler was stopped for another process. It is if the summary was for it alone. Of several, nobody knows which, or whether they are too many: if
-// they are refused for good, half as many are tried.
+// if the handler was stopped for another process. It is if the summary was for it alone. Of
+// several, nobody knows which, or whether they are too many: if they are refused for good, half as
+// many are tried.
 func (b *batch) blame(ctx context.Context, err error) error {
 	switch {
 	case b.lost:
