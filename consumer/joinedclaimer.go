@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -100,9 +101,16 @@ func (j *callJoiner[I, A]) do(ctx context.Context, items []I) ([]A, error) {
 	}
 }
 
+// yieldsToJoin is how often others may run first that are about to make a call of the same kind. At
+// 8, claims of 16 engines on MongoDB come about 100 in a call instead of 57.
+const yieldsToJoin = 8
+
 // makeCalls makes calls until nobody waits.
 func (j *callJoiner[I, A]) makeCalls() {
 	for {
+		for range yieldsToJoin {
+			runtime.Gosched()
+		}
 		calls := j.take()
 		if len(calls) == 0 {
 			return
