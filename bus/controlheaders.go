@@ -27,6 +27,8 @@ const (
 	HeaderCopy = "Onceish-Copy"
 	// HeaderAgain is Control.Again.
 	HeaderAgain = "Onceish-Again"
+	// HeaderOriginal is Control.Original.
+	HeaderOriginal = "Onceish-Original"
 	// HeaderBinding says which event the other control headers were written for.
 	HeaderBinding = "Onceish-Binding"
 )
@@ -47,11 +49,41 @@ type Control struct {
 	// event runs once, whatever is done in others or without one. ValidAgain says what it may be;
 	// with any other name the control headers mean nothing.
 	Again string
+	// Original is the position of the event that this is a copy of, as Position.String has it.
+	// Empty: the one that the letter's id in Redriven names.
+	Original string
+}
+
+// OriginalOr returns the position of the event that this is a copy of, and the one that is given
+// where there is none.
+func (c *Control) OriginalOr(at Position) Position {
+	p, err := ParsePosition(c.Original)
+	if err == nil && p == (Position{}) {
+		p, err = letterPosition(c.Redriven)
+	}
+	if err != nil || p == (Position{}) {
+		return at
+	}
+	return p
+}
+
+// letterPosition returns the position in the id of a letter, which consumers make of the group, the
+// position and a token. It is zero for any other id.
+func letterPosition(id string) (Position, error) {
+	parts := strings.Split(id, "/")
+	if len(parts) != 5 {
+		return Position{}, nil
+	}
+	stream, err := url.PathUnescape(parts[1])
+	if err != nil {
+		return Position{}, err
+	}
+	return ParsePosition(stream + ":" + parts[2] + ":" + parts[3])
 }
 
 // fields are those of c by the names of their headers.
 func (c *Control) fields() map[string]*string {
-	return map[string]*string{HeaderLetter: &c.Letter, HeaderRedriven: &c.Redriven, HeaderGroup: &c.Group, HeaderCopy: &c.Copy, HeaderAgain: &c.Again}
+	return map[string]*string{HeaderLetter: &c.Letter, HeaderRedriven: &c.Redriven, HeaderGroup: &c.Group, HeaderCopy: &c.Copy, HeaderAgain: &c.Again, HeaderOriginal: &c.Original}
 }
 
 // maxAgain bounds Control.Again, in bytes.
@@ -138,7 +170,7 @@ func (e *Event) hasControl() bool {
 }
 
 // controlHeaders are the names of all control headers.
-var controlHeaders = [...]string{HeaderLetter, HeaderRedriven, HeaderGroup, HeaderCopy, HeaderAgain, HeaderBinding}
+var controlHeaders = [...]string{HeaderLetter, HeaderRedriven, HeaderGroup, HeaderCopy, HeaderAgain, HeaderOriginal, HeaderBinding}
 
 // isControl reports whether a header is a control header, in whatever case its letters are.
 func isControl(name string) bool {
@@ -154,8 +186,11 @@ func isControl(name string) bool {
 func binding(e *Event, c Control) string {
 	data := sha256.Sum256(e.Data)
 	parts := []string{LogicalTopic(e.Topic), e.Identity(), string(data[:]), c.Letter, c.Redriven, c.Group, c.Copy}
-	if c.Again != "" {
-		parts = append(parts, c.Again) // without it the hash is that of events stored before there was one
+	switch { // without these the hash is that of events stored before there were any
+	case c.Original != "":
+		parts = append(parts, c.Again, c.Original)
+	case c.Again != "":
+		parts = append(parts, c.Again)
 	}
 	for i := range parts {
 		parts[i] = visible(parts[i]) // has no ':'

@@ -44,7 +44,7 @@ func TestControlHeadersSayWhatTheyWereWrittenFor(t *testing.T) {
 func TestControlHeadersMeanNothingOnAnotherEvent(t *testing.T) {
 	t.Parallel()
 	received := bus.Event{ID: "1", Topic: "a", Source: "s", Data: []byte("x"), Headers: bus.Headers{"Kept": {"1"}}}.WithControl(
-		bus.Control{Letter: "l", Redriven: "r", Group: "g", Copy: "c", Again: "a"})
+		bus.Control{Letter: "l", Redriven: "r", Group: "g", Copy: "c", Again: "a", Original: "s@1:2:3"})
 	for name, change := range map[string]func(e *bus.Event){
 		"topic":            func(e *bus.Event) { e.Topic = "b" },
 		"id":               func(e *bus.Event) { e.ID = "2" },
@@ -56,6 +56,8 @@ func TestControlHeadersMeanNothingOnAnotherEvent(t *testing.T) {
 		"copy":             func(e *bus.Event) { e.Headers.Set(bus.HeaderCopy, "m") },
 		"again":            func(e *bus.Event) { e.Headers.Set(bus.HeaderAgain, "b") },
 		"not again":        func(e *bus.Event) { delete(e.Headers, bus.HeaderAgain) },
+		"original":         func(e *bus.Event) { e.Headers.Set(bus.HeaderOriginal, "s@1:1:3") },
+		"not original":     func(e *bus.Event) { delete(e.Headers, bus.HeaderOriginal) },
 		"no group":         func(e *bus.Event) { delete(e.Headers, bus.HeaderGroup) },
 		"no binding":       func(e *bus.Event) { delete(e.Headers, bus.HeaderBinding) },
 		"an encoding":      func(e *bus.Event) { e.Headers.Set(bus.HeaderGroup, "%zz") },

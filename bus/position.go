@@ -58,6 +58,17 @@ func ParsePosition(s string) (Position, error) {
 	return p, nil
 }
 
+// Created is when the stream was created: of two incarnations of a stream, the later one is newer.
+// It reports false if Stream does not say.
+func (w Position) Created() (time.Time, bool) {
+	at := strings.LastIndexByte(w.Stream, '@')
+	ns, err := strconv.ParseInt(w.Stream[at+1:], 10, 64)
+	if at < 0 || err != nil {
+		return time.Time{}, false
+	}
+	return time.Unix(0, ns).UTC(), true
+}
+
 // In is for implementers of a bus. It returns why a cursor cannot resume at w in a stream that is
 // this incarnation and whose last sequence is this: the stream was replaced since w was read.
 func (w Position) In(stream string, last uint64) error {

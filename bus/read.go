@@ -34,6 +34,16 @@ type Stored struct {
 	Malformed error
 }
 
+// Original is the position of the event that this one is a copy of, if its control headers say so,
+// and At otherwise.
+func (s *Stored) Original() Position {
+	control, err := s.Event.Control()
+	if err != nil {
+		return s.At
+	}
+	return control.OriginalOr(s.At)
+}
+
 // Range of Reader.Read. The zero Range is what the stream has when the read begins.
 type Range struct {
 	From  From

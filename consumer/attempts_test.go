@@ -12,6 +12,7 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
+	"github.com/onceish/onceish/consumer/internal/protocol"
 	"github.com/onceish/onceish/dedupe"
 	memdedupe "github.com/onceish/onceish/dedupe/memory"
 )
@@ -106,6 +107,31 @@ func TestOwnerBeginsItsNonces(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A copy has the place of its event in the order of the stream, and a letter of it says so too.
+func TestCopiesHaveThePlaceOfTheirEvent(t *testing.T) {
+	first := bus.Position{Stream: "s@1", Sequence: 3, Stored: time.Unix(5, 0).UTC()}
+	for name, c := range map[string]bus.Control{
+		"redriven":       {Redriven: protocol.LetterID("billing", first, 7), Group: "billing"},
+		"redriven twice": {Redriven: protocol.LetterID("billing", bus.Position{Stream: "s@1", Sequence: 9}, 7), Group: "billing", Original: first.String()},
+		"replayed":       {Copy: "run", Group: "billing", Original: first.String()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(w *harness) {
+				w.publish(order("1").WithControl(c), order("2"))
+				s := w.subscribe(func(context.Context, bus.Event) error { return consumer.Permanent(errors.New("refused")) }, nil)
+				time.Sleep(time.Minute)
+				w.drain(s)
+				if len(w.runs) != 2 || w.runs[0].Original != first || w.runs[1].Original != w.runs[1].At {
+					t.Errorf("runs %+v, want the first at %v, and the second at its own position", w.runs, first)
+				}
+				if ls := w.letters(); len(ls) != 2 || ls[0].Original != first || ls[1].Original != (bus.Position{}) {
+					t.Errorf("letters %+v, want the first to be of the event at %v", ls, first)
+				}
+			})
+		})
+	}
 }
 
 // A handler is told that an event was published again on purpose, which its headers do not say.

@@ -116,8 +116,9 @@ func (r *deliveryReader) toArrival(d *bus.Delivery) (a protocol.Arrival) {
 	again := control.Again
 	a = protocol.Arrival{
 		Delivery: d, Order: d.Event.Key, Foreign: isForeign || d.ServerMessage != "", Again: again,
-		Copied: control.Redriven != "" || control.Copy != "" || again != "",
-		Key:    dedupe.Key{Topic: d.Event.Topic, Group: r.group, ID: d.Event.Identity(), Scope: dedupe.AgainScope(again)},
+		Original: control.OriginalOr(d.At),
+		Copied:   control.Redriven != "" || control.Copy != "" || again != "",
+		Key:      dedupe.Key{Topic: d.Event.Topic, Group: r.group, ID: d.Event.Identity(), Scope: dedupe.AgainScope(again)},
 	}
 	if d.ServerMessage != "" {
 		r.o.Logger.Debug("skipped a message of the bus's server", "what", d.ServerMessage, "topic", d.Event.Topic, "sequence", d.At.Sequence)

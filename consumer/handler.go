@@ -61,6 +61,9 @@ type Attempt struct {
 	Crashes int
 	// At is the position of the delivery that the run is for.
 	At bus.Position
+	// Original is the position of the event that this is a copy of, where the copy was redriven or
+	// replayed to the group, and At otherwise. It is the event's place in the order of the stream.
+	Original bus.Position
 	// Note is what an earlier run of the event has kept by KeepNote. Empty: nothing.
 	Note string
 

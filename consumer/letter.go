@@ -26,6 +26,8 @@ type Letter struct {
 	Event bus.Event
 	// At is the position of the event.
 	At bus.Position
+	// Original is the position of the event that it is a copy of. Zero: it is none, or did not say.
+	Original bus.Position
 	// Group is the one that gave it up.
 	Group string
 	// Again is the scope in which the event ran again, as in bus.Control. Empty: in none.
@@ -74,6 +76,8 @@ const (
 	headerEdited = letterPrefix + "Edited"
 	// headerAgain is there if the event ran again.
 	headerAgain = letterPrefix + "Again"
+	// headerOriginal is there if the event is a copy that says of what.
+	headerOriginal = letterPrefix + "Original"
 )
 
 // newLetter makes a Letter of what the protocol knows.
@@ -82,9 +86,13 @@ func newLetter(p *protocol.Letter, group string, now time.Time) *Letter {
 	if p.Key.ID != p.Delivery.Event.Identity() || p.Key.Scope != "" {
 		key = &letterKey{id: shortAttribute(p.Key.ID), scope: p.Key.Scope, ofEvent: p.Key.ID == p.Delivery.Event.Identity()}
 	}
+	original := p.Original
+	if original == p.Delivery.At {
+		original = bus.Position{}
+	}
 	return &Letter{
 		key: key,
-		ID:  p.ID, Event: p.Delivery.Event, At: p.Delivery.At, Group: group, Again: p.Again,
+		ID:  p.ID, Event: p.Delivery.Event, At: p.Delivery.At, Original: original, Group: group, Again: p.Again,
 		Reason: p.Reason, Error: p.Error, Stack: p.Stack, Attempts: p.Attempts, Crashes: p.Crashes,
 		History: p.History, Claimed: now.Add(-p.Age), Died: now,
 	}
@@ -137,6 +145,9 @@ func (l *Letter) toEvent(topic string) bus.Event {
 	if l.Edited != "" {
 		h.Set(headerEdited, url.PathEscape(l.Edited))
 	}
+	if l.Original != (bus.Position{}) {
+		h.Set(headerOriginal, url.PathEscape(l.Original.String()))
+	}
 	if l.Again != "" {
 		h.Set(headerAgain, url.PathEscape(l.Again))
 	}
@@ -170,6 +181,9 @@ func ParseLetter(e bus.Event) (*Letter, error) {
 	}
 	if _, ok := e.Headers[headerAgain]; ok {
 		l.Again = r.readText("Again")
+	}
+	if _, ok := e.Headers[headerOriginal]; ok {
+		l.Original = r.readPosition("Original")
 	}
 	l.Event = e.WithoutControl()
 	l.Event.Topic, l.Event.ID = r.readText("Topic"), r.readText("Id")
@@ -224,6 +238,12 @@ func (r *letterReader) readTime(name string) time.Time {
 	t, err := time.Parse(time.RFC3339Nano, r.readText(name))
 	r.keepError(err)
 	return t
+}
+
+func (r *letterReader) readPosition(name string) bus.Position {
+	p, err := bus.ParsePosition(r.readText(name))
+	r.keepError(err)
+	return p
 }
 
 func (r *letterReader) readCount(name string) int {

@@ -232,7 +232,8 @@ func minLetterRoom(group, topic string) int {
 		Group: group, At: bus.Position{Stream: worst(3 * 300), Sequence: 1 << 63}, Parts: 1 << 30, digest: worst(64),
 		Event: bus.Event{Topic: attribute, ID: attribute, Source: attribute, Key: strings.Repeat("k", maxAttribute)},
 		key:   &letterKey{id: attribute, scope: strings.Repeat("f", maxScope)}, Again: strings.Repeat("a", maxAgain),
-		Reason: worst(last.reason), Error: worst(last.err), Stack: worst(last.stack), Attempts: 1 << 30, Crashes: 1 << 30,
+		Original: bus.Position{Stream: worst(3 * 300), Sequence: 1 << 63, Stored: time.Unix(0, 1<<62)},
+		Reason:   worst(last.reason), Error: worst(last.err), Stack: worst(last.stack), Attempts: 1 << 30, Crashes: 1 << 30,
 	}
 	l.ID = protocol.LetterID(group, l.At, 1<<63)
 	e := l.toEvent(topic)

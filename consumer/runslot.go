@@ -103,7 +103,7 @@ func (w *slotWorker) takeJob() bool {
 		}
 		w.job, w.event = j, *j.Event()
 		w.claimed = j.Claim(now)
-		w.attempt = Attempt{Number: j.Attempt(), Token: j.Token(), Key: j.Key(), Copied: j.Copied(), Crashes: j.Crashes(), At: j.Position()}
+		w.attempt = Attempt{Number: j.Attempt(), Token: j.Token(), Key: j.Key(), Copied: j.Copied(), Crashes: j.Crashes(), At: j.Position(), Original: j.Original()}
 		w.wakeLoops(now)
 		return true
 	}

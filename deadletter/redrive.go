@@ -117,6 +117,9 @@ func (t *Topic) deleteRedriven(ctx context.Context, letters []Letter, superseded
 // letter, and from the group where that is another one. An event that ran again stays in its scope.
 func (l *Letter) redrivenCopy(toGroup string) bus.Event {
 	control := bus.Control{Redriven: l.ID, Group: cmp.Or(toGroup, l.Group), Again: l.Again}
+	if l.Edited == "" { // what an edit says is new
+		control.Original = l.Original.String() // if it is zero the letter's id says it
+	}
 	if control.Group != l.Group {
 		control.Copy = control.Group
 	}

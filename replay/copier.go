@@ -36,7 +36,7 @@ type copier struct {
 	bus    bus.Bus
 	reader bus.Reader
 	o      *Options
-	toCopy func(bus.Event) bus.Event
+	toCopy func(*bus.Stored) bus.Event
 	check  func(context.Context) error // before the first copy is published
 
 	pace     backoff.Pace
@@ -99,7 +99,7 @@ func (c *copier) takeEvent(ctx context.Context, s *bus.Stored) error {
 				return err
 			}
 		}
-		c.batch.add(c.toCopy(s.Event), s.At, c.read)
+		c.batch.add(c.toCopy(s), s.At, c.read)
 		c.taken++
 	} else if c.notTaken++; c.notTaken%progressEvery == 0 {
 		c.reportProgress()

@@ -78,11 +78,12 @@ func ToGroup(ctx context.Context, b bus.Bus, topic string, r bus.Range, group st
 		return Replayed{}, err
 	}
 	run := uuid7.New(time.Now())
-	c.toCopy = func(e bus.Event) bus.Event {
+	c.toCopy = func(s *bus.Stored) bus.Event {
+		e := s.Event
 		if opts.Layout != nil {
 			e = opts.Layout.Place(e)
 		}
-		return e.WithControl(bus.Control{Group: group, Copy: run, Again: opts.Again})
+		return e.WithControl(bus.Control{Group: group, Copy: run, Again: opts.Again, Original: s.Original().String()})
 	}
 	c.check = func(ctx context.Context) error {
 		info, err := b.Topic(ctx, topic, "", bus.Start{})
@@ -125,8 +126,8 @@ func ToTopic(ctx context.Context, b bus.Bus, topic string, r bus.Range, target s
 	if err != nil {
 		return Replayed{}, err
 	}
-	c.toCopy = func(e bus.Event) bus.Event {
-		e = e.WithoutControl()
+	c.toCopy = func(s *bus.Stored) bus.Event {
+		e := s.Event.WithoutControl()
 		if !moved {
 			e.Topic = target
 		}

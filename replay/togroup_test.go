@@ -53,6 +53,20 @@ func TestReplayReachesOneGroupAlone(t *testing.T) {
 	})
 }
 
+// A copy says where its event lies.
+func TestReplayedCopiesHaveThePositionOfTheirEvent(t *testing.T) {
+	inBubble(t, func(w *harness) {
+		publish(w.t, w.bus, numbered(3)...)
+		w.toGroup("billing", nil)
+		all := readAll(w.t, w.bus, topic)
+		for i := range 3 {
+			if event, copied := &all[i], &all[3+i]; event.Original() != event.At || copied.Original() != event.At {
+				t.Errorf("event %d lies at %v, and its copy is one of %v", i, event.Original(), copied.Original())
+			}
+		}
+	})
+}
+
 func TestReplayAgainRunsOncePerScope(t *testing.T) {
 	inBubble(t, func(w *harness) {
 		w.subscribe("billing", bus.Start{})

@@ -44,7 +44,8 @@ type Letter struct {
 	Reason, Error, Stack string
 	Delivery             *bus.Delivery
 	Key                  dedupe.Key
-	Again                string // as in Arrival
+	Again                string       // as in Arrival
+	Original             bus.Position // as in Arrival
 	Attempts, Crashes    int
 	// Age is the time since the first claim.
 	Age time.Duration
@@ -72,7 +73,7 @@ func (m *Machine) Letters(now time.Time) []*Letter {
 		rowless := j.keyRefused || m.cfg.ArrivalsAreAttempts
 		out[i] = &Letter{
 			ID: j.ending.letter, Tried: j.letterTried || rowless, Rowless: rowless, Reason: j.ending.reason, Error: j.verdict.Error, Stack: j.verdict.Stack,
-			Delivery: j.copies[0].Delivery, Key: j.key, Again: j.copies[0].Again, Attempts: j.claim.Attempts, Crashes: j.claim.Crashes,
+			Delivery: j.copies[0].Delivery, Key: j.key, Again: j.copies[0].Again, Original: j.copies[0].Original, Attempts: j.claim.Attempts, Crashes: j.claim.Crashes,
 			Age: j.claim.Age + now.Sub(j.claimedAt), History: j.claim.History, job: j,
 		}
 	}

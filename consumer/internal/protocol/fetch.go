@@ -153,6 +153,9 @@ type Arrival struct {
 	Again string
 	// Copied says that its control headers name it a copy that was published on purpose.
 	Copied bool
+	// Original is the position of the event that it is a copy of; that of the delivery if it is
+	// none, or does not say.
+	Original bus.Position
 }
 
 // TakeControl takes the control headers off a delivery's event, so that no handler passes them on,

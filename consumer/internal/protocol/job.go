@@ -89,6 +89,9 @@ func (j *Job) Event() *bus.Event { return &j.copies[0].Delivery.Event }
 // Copied reports whether the event was published once more on purpose.
 func (j *Job) Copied() bool { return j.copies[0].Copied }
 
+// Original is the position of the event that it runs a copy of, or of its own delivery.
+func (j *Job) Original() bus.Position { return j.copies[0].Original }
+
 // Key is what the store knows the event by.
 func (j *Job) Key() dedupe.Key { return j.key }
 
