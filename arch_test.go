@@ -29,14 +29,15 @@ var mayImport = map[string][]string{
 	"mongodoc":   {"mongodoc", "outbox", "dedupe", "bus", "internal"},
 	"consumer":   {"consumer", "group", "flow", "dedupe", "bus", "internal"},
 	"deferral":   {"deferral", "consumer", "group", "flow", "dedupe", "bus", "internal"},
+	"projector":  {"projector", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
 	"replay":     {"replay", "dedupe", "bus", "internal"},
 	"deadletter": {"deadletter", "consumer", "dedupe", "bus", "internal"},
 	"explain":    {"explain", "deadletter", "consumer", "outbox", "group", "dedupe", "bus", "internal"},
-	"worker":     {"worker", "deferral", "explain", "deadletter", "replay", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
-	"cmd":        {"cmd", "worker", "deferral", "explain", "deadletter", "replay", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
-	"examples":   {"examples", "worker", "deferral", "deadletter", "replay", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
+	"worker":     {"worker", "projector", "deferral", "explain", "deadletter", "replay", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
+	"cmd":        {"cmd", "worker", "projector", "deferral", "explain", "deadletter", "replay", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
+	"examples":   {"examples", "worker", "projector", "deferral", "deadletter", "replay", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
 	"internal":   {"internal", "bus"},
-	testFolder:   {testFolder, "worker", "deferral", "deadletter", "replay", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
+	testFolder:   {testFolder, "worker", "projector", "deferral", "deadletter", "replay", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
 }
 
 // testFolder is the folder of what only tests use. Suites are tests.
