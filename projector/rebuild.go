@@ -154,6 +154,9 @@ func (r *Rebuild) Drop(ctx context.Context) error {
 	return nil
 }
 
+// Collection is the name of the live collection.
+func (r *Rebuild) Collection() string { return r.p.coll.Name() }
+
 func (r *Rebuild) fail(doing string, err error) error {
 	return fmt.Errorf("projector: %s the rebuild of %s: %w", doing, r.p.coll.Name(), err)
 }

@@ -127,6 +127,12 @@ func (s *workerBuilder) newHandler(ctx context.Context, c *config.Subscription) 
 			return nil, err
 		}
 		return x.Handle, nil
+	case h.Project != nil:
+		p, err := w.Connections().StartProjection(ctx, w.Group(), c)
+		if err != nil {
+			return nil, err
+		}
+		return consumer.Batch(p.HandleBatch, h.Project.BatchOptions(c.Concurrency.Max)), nil
 	case h.Log != nil:
 		return loghandler.New(w.Logger(), &loghandler.Options{Level: h.Log.Level, Data: h.Log.Data}).Handle, nil
 	default:

@@ -103,6 +103,7 @@ func commands(stdin io.Reader, stdout, stderr io.Writer) []*cli.Command {
 		explainCommand(stdout, stderr),
 		dlqCommand(stdin, stdout, stderr),
 		deferredCommand(stdin, stdout, stderr),
+		projectCommand(stdin, stdout, stderr),
 		outboxCommand(stdin, stdout, stderr),
 		scheduledCommand(stdout, stderr),
 		groupsCommand(stdin, stdout, stderr),

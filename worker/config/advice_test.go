@@ -65,7 +65,7 @@ func mappings() []advice {
 		{
 			handled("webhook"),
 			"4:14: subscriptions[0].handler: it is text, " + wanted +
-				"put one of exec, http, publish or log below it",
+				"put one of exec, http, publish, project or log below it",
 		},
 		{
 			handled("{log: true}"),

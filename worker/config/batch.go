@@ -29,6 +29,8 @@ func (h *Handler) Batch() (b *Batch, key string) {
 		return h.Exec.Batch, "exec.batch"
 	case h.HTTP != nil:
 		return h.HTTP.Batch, "http.batch"
+	case h.Project != nil:
+		return h.Project.Batch, "project.batch"
 	}
 	return nil, ""
 }

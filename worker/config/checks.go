@@ -65,6 +65,7 @@ func (c *Config) checkTogether(r *configReader) {
 		c.checkDefer(r, i)
 	}
 	c.checkLoops(r)
+	c.checkProjections(r)
 	c.shareHostLimits(r)
 	for i := range c.Subscriptions {
 		c.Subscriptions[i].checkBatch(r, entryPath(string(SectionSubscriptions), i))

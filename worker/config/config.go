@@ -167,6 +167,7 @@ type Handler struct {
 	Exec    *ExecHandler
 	HTTP    *HTTPHandler
 	Publish *PublishHandler
+	Project *ProjectHandler
 	Log     *LogHandler
 }
 
@@ -175,7 +176,7 @@ func (h *Handler) givenKeys() (names []string) {
 	for _, one := range []struct {
 		name string
 		set  bool
-	}{{"exec", h.Exec != nil}, {"http", h.HTTP != nil}, {"publish", h.Publish != nil}, {"log", h.Log != nil}} {
+	}{{"exec", h.Exec != nil}, {"http", h.HTTP != nil}, {"publish", h.Publish != nil}, {"project", h.Project != nil}, {"log", h.Log != nil}} {
 		if one.set {
 			names = append(names, one.name)
 		}

@@ -152,6 +152,8 @@ func handlerKeys() []field[Handler] {
 				describedAs("topic to publish to, on the same bus; it needs a stream"),
 			boolField("outbox", func(p *PublishHandler) *bool { return &p.Outbox }).
 				describedAs("add the event to the outbox, which publishes it, and do not wait for the bus")),
+		optionalField("project", "keep a collection of MongoDB that has a document for each key, as its latest event says; see docs/state.md", func(h *Handler) **ProjectHandler { return &h.Project },
+			projectKeys()...),
 		optionalField("log", "log events, and do nothing else", func(h *Handler) **LogHandler { return &h.Log },
 			enumField("level", func(l *LogHandler) *slog.Level { return &l.Level },
 				level{"debug", slog.LevelDebug}, level{"info", slog.LevelInfo}, level{"warn", slog.LevelWarn}, level{"error", slog.LevelError}).withDefault(slog.LevelInfo).

@@ -17,6 +17,7 @@ func harmless() []string {
 		"subscriptions[].rate.max_keys",        // a number
 		"provision.streams[].by_key",           // a topic
 		"subscriptions[].defer.max_keys",
+		"subscriptions[].handler.project.key", "subscriptions[].defer.handler.project.key", // a field
 		"subscriptions[].defer.handler.http.pass_headers", "subscriptions[].defer.handler.http.signing",
 	}
 }
