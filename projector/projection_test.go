@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+	driver "go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
@@ -79,6 +81,24 @@ func TestDocumentThatIsTooLargeStopsNothingElse(t *testing.T) {
 	got := documents(t, coll)
 	if len(got["fits"]) < 15<<20 || got["other"] != "other <>" || got["large"] != "small <>" {
 		t.Errorf("%d documents, %q, %q", len(got), got["other"], got["large"])
+	}
+}
+
+// A document that the server refuses is a dead letter, and an older one of its key is stored.
+func TestDocumentThatTheServerRefusesStopsNothingElse(t *testing.T) {
+	t.Parallel()
+	coll := mongotest.Collection(t)
+	_, err := coll.Indexes().CreateOne(t.Context(), driver.IndexModel{Keys: bson.D{{Key: "name", Value: 1}}, Options: options.Index().SetUnique(true)})
+	must(t, err)
+	p := projection(t, coll, projectUser, nil)
+	events := []bus.Event{userEvent("1", "b", user{Name: "free"}), userEvent("2", "c", user{Name: "other"}), userEvent("3", "b", user{Name: "taken"})}
+	must(t, deliver(p, []stored{{userEvent("0", "a", user{Name: "taken"}), at(1)}}))
+	errs := p.DeliverBatch(t.Context(), group, events, []bus.Position{at(2), at(3), at(4)})
+	if errs[0] != nil || errs[1] != nil || !consumer.IsPermanent(errs[2]) || !strings.Contains(errs[2].Error(), "Options.Unique") {
+		t.Errorf("the errors are %v, want a permanent one of the last event alone", errs)
+	}
+	if got, want := documents(t, coll), map[string]string{"a": "taken <>", "b": "free <>", "c": "other <>"}; !maps.Equal(got, want) {
+		t.Errorf("documents %v, want %v", got, want)
 	}
 }
 
