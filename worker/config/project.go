@@ -97,6 +97,9 @@ func (c *Config) checkProjections(r *configReader) {
 		if c.Mongo.URI == "" && !r.hasMistake["mongo.uri"] {
 			r.reportMistake(at, "its collection is kept in a MongoDB, and none is named: set mongo.uri, --mongo or MONGODB_URI")
 		}
+		if c.Outbox != nil && c.Outbox.Collection == h.Collection {
+			r.reportMistake(at+".collection", "the collection %s has the rows of the outbox: name another one", quoteShort(h.Collection))
+		}
 		for j := range i {
 			if other := c.Subscriptions[j].Handler.Project; other != nil && other.Collection == h.Collection {
 				r.reportMistake(at+".collection", "subscriptions[%d] projects into %s too, and positions of two topics have no order: name another collection", j, quoteShort(h.Collection))
