@@ -24,12 +24,19 @@ func TestEventIsHandledBetweenAnyTwoCommandsOfAnother(t *testing.T) {
 		{userEvent("3", "a", user{"a3", "x"}), at(3)},
 		{userEvent("4", "b", user{"b4", "y"}), at(4)},
 		{userEvent("5", "a", user{"a5", "y"}), at(5)},
+		// d owns z by a stale event, and so does f own w: nobody shows them.
+		{userEvent("6", "c", user{"c6", "z"}), at(6)},
+		{userEvent("7", "d", user{"d7", "z"}), at(7)},
+		{userEvent("8", "d", user{"d8", ""}), at(8)},
+		{userEvent("9", "f", user{"f9", "w"}), at(9)},
+		{userEvent("10", "e", user{"e10", "w"}), at(10)},
+		{userEvent("11", "f", user{"f11", ""}), at(11)},
 	}
 	for _, policy := range []projector.Policy{projector.LastWins, projector.FirstWins} {
 		t.Run(string(policy), func(t *testing.T) {
 			t.Parallel()
 			s := newInterleaving(t, policy)
-			for _, pair := range [][2]int{{0, 1}, {1, 0}, {2, 1}, {1, 2}, {4, 3}} {
+			for _, pair := range [][2]int{{0, 1}, {1, 0}, {2, 1}, {1, 2}, {4, 3}, {5, 6}, {9, 8}} {
 				step := 1
 				for s.run(events, pair[0], pair[1], step) {
 					step++

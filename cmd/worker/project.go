@@ -211,10 +211,11 @@ func printProgress(cmd *cli.Command, stdout io.Writer, done string, p *projector
 func printDiff(cmd *cli.Command, stdout io.Writer, d *projector.Diff) error {
 	text := fmt.Sprintf("%d equal, %d different, %d in the live collection alone, %d in the rebuilt one alone; %d of events that the rebuild has not read\n",
 		d.Equal, d.Different, d.OnlyLive, d.OnlyRebuilt, d.Newer)
+	var keys strings.Builder
 	for _, key := range d.Keys {
-		text += "  " + visibleText(key) + "\n"
+		keys.WriteString("  " + visibleText(key) + "\n")
 	}
 	return printDone(cmd, stdout, map[string]any{
 		"equal": d.Equal, "different": d.Different, "only_live": d.OnlyLive, "only_rebuilt": d.OnlyRebuilt, "newer": d.Newer, "keys": d.Keys,
-	}, "%s", text)
+	}, "%s%s", text, keys.String())
 }

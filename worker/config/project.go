@@ -59,7 +59,7 @@ func uniqueField[S any](name string, at func(*S) *[]string) *textList[S] {
 func checkProjectCollection(name string) error {
 	switch {
 	case name == "" || strings.ContainsAny(name, "$\x00") || strings.HasPrefix(name, "system.") || len(name) > 100:
-		return fmt.Errorf("%s is not the name of a collection: it must have 1 to 100 bytes, no $, and not begin with system.", quoteShort(name))
+		return fmt.Errorf("%s is not the name of a collection: it must have 1 to 100 bytes and no $, and not be one of the system's", quoteShort(name))
 	case HoldsMarks(name):
 		return fmt.Errorf("the collection %s has the marks of what was handled: name another one", quoteShort(name))
 	}
