@@ -2,6 +2,7 @@ package projector_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"testing"
 	"time"
@@ -18,7 +19,17 @@ import (
 	"github.com/onceish/onceish/projector"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	// Each check of a property takes some hundred round trips: unless a number is given it is less
+	// than rapid's own.
+	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue {
+		if err := f.Value.Set("20"); err != nil {
+			panic(err)
+		}
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // patience is longer than any call takes on a loaded machine.
 const patience = time.Minute
