@@ -29,21 +29,22 @@ var mayImport = map[string][]string{
 	"mongodoc":   {"mongodoc", "outbox", "dedupe", "bus", "internal"},
 	"consumer":   {"consumer", "group", "flow", "dedupe", "bus", "internal"},
 	"deferral":   {"deferral", "consumer", "group", "flow", "dedupe", "bus", "internal"},
+	"schema":     {"schema", "consumer", "bus", "internal"},
 	"projector":  {"projector", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
 	"replay":     {"replay", "dedupe", "bus", "internal"},
 	"deadletter": {"deadletter", "consumer", "dedupe", "bus", "internal"},
 	"explain":    {"explain", "deadletter", "consumer", "outbox", "group", "dedupe", "bus", "internal"},
 	"worker":     {"worker", "projector", "deferral", "explain", "deadletter", "replay", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
-	"cmd":        {"cmd", "worker", "projector", "deferral", "explain", "deadletter", "replay", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
-	"examples":   {"examples", "worker", "projector", "deferral", "deadletter", "replay", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
+	"cmd":        {"cmd", "worker", "schema", "projector", "deferral", "explain", "deadletter", "replay", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
+	"examples":   {"examples", "worker", "schema", "projector", "deferral", "deadletter", "replay", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
 	"internal":   {"internal", "bus"},
-	testFolder:   {testFolder, "worker", "projector", "deferral", "deadletter", "replay", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
+	testFolder:   {testFolder, "worker", "schema", "projector", "deferral", "deadletter", "replay", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
 }
 
 // testFolder is the folder of what only tests use. Suites are tests.
 const testFolder = "internal/testing"
 
-var suites = []string{"bus/bustest", "dedupe/dedupetest", "flow/flowtest", "group/grouptest", "outbox/outboxtest"}
+var suites = []string{"bus/bustest", "dedupe/dedupetest", "flow/flowtest", "group/grouptest", "outbox/outboxtest", "schema/schematest"}
 
 // testKit is for tests of users' own handlers. It stands on the memory adapters alone: neither on
 // suites nor on testFolder, which are for tests of buses and stores.
@@ -62,6 +63,7 @@ var mayLink = map[string][]string{
 	module + "/worker/admin":         {"worker/admin", "cmd/worker"},
 	"github.com/coreos/go-systemd":   {"worker", "cmd/worker", "examples"},
 	"github.com/KimMachineGun":       {"cmd/worker"},
+	"github.com/santhosh-tekuri":     {"schema", "cmd/worker", "examples"},
 
 	"go.opentelemetry.io/otel/sdk":       {"worker/telemetry/export", "cmd/worker"},
 	"go.opentelemetry.io/otel/exporters": {"worker/telemetry/export", "cmd/worker"},
@@ -141,6 +143,7 @@ func TestArchitectureRulesBite(t *testing.T) {
 		"service manager":   {heavy(ours("consumer", "github.com/coreos/go-systemd/v22/daemon")), "coreos/go-systemd"},
 		"memory limit":      {heavy(ours("worker", "github.com/KimMachineGun/automemlimit/memlimit")), "KimMachineGun"},
 		"failsafe":          {heavy(ours("consumer", "github.com/failsafe-go/failsafe-go/circuitbreaker")), "failsafe-go"},
+		"JSON Schema":       {heavy(ours("worker", module+"/schema", "github.com/santhosh-tekuri/jsonschema/v6")), "santhosh-tekuri"},
 		"consumer's driver": {foreign(ours("consumer", module+"/bus/jetstream", "github.com/nats-io/nats.go"), standard), "nats.go"},
 	} {
 		if len(c.broken) == 0 || !strings.Contains(c.broken[0], c.want) {
@@ -206,7 +209,7 @@ func upward(p pkg) (broken []string) {
 // sideways: what lies below a contract (an adapter, a suite) knows contracts, and no other
 // package below one.
 func sideways(p pkg) (broken []string) {
-	contracts := []string{"bus", "dedupe", "flow", "group", "outbox"}
+	contracts := []string{"bus", "dedupe", "flow", "group", "outbox", "schema"}
 	if at := local(p.ImportPath); !slices.Contains(contracts, folder(p.ImportPath)) || slices.Contains(contracts, at) {
 		return nil
 	}
