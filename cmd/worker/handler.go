@@ -14,6 +14,7 @@ import (
 	"github.com/onceish/onceish/consumer"
 	"github.com/onceish/onceish/internal/plaintext"
 	mongooutbox "github.com/onceish/onceish/outbox/mongo"
+	"github.com/onceish/onceish/schema"
 	"github.com/onceish/onceish/worker"
 	"github.com/onceish/onceish/worker/config"
 	exechandler "github.com/onceish/onceish/worker/handlers/exec"
@@ -31,6 +32,7 @@ type workerBuilder struct {
 	reaper         *exechandler.Reaper // of all commands; nil: there are none yet
 	env            []string            // of commands, beside this process's
 	plaintext      plaintext.Policy    // for endpoints without TLS
+	schemas        *schema.Registry    // nil: no subscription checks events
 	// transport is httphandler.Options.Transport.
 	transport func(http.RoundTripper) http.RoundTripper
 	// watch wraps handlers. Nil: nobody watches.
@@ -40,6 +42,9 @@ type workerBuilder struct {
 // addConfigured adds everything that a file says.
 func (s *workerBuilder) addConfigured(ctx context.Context, c *config.Config) error {
 	if err := s.drainOutbox(ctx, c.Outbox); err != nil {
+		return err
+	}
+	if err := s.openSchemas(ctx, c); err != nil {
 		return err
 	}
 	for i := range c.Subscriptions {
@@ -67,6 +72,9 @@ func (s *workerBuilder) drainOutbox(ctx context.Context, c *config.Outbox) (err 
 func (s *workerBuilder) addSubscription(ctx context.Context, c *config.Subscription) error {
 	o, err := s.worker.ConfiguredOptions(ctx, c)
 	if err != nil {
+		return err
+	}
+	if err := s.checkEvents(c, o); err != nil {
 		return err
 	}
 	h, err := s.newHandler(ctx, c)

@@ -18,7 +18,7 @@ func lintCommand(stdout io.Writer) *cli.Command {
 		Usage:     "check files that worker run reads",
 		ArgsUsage: "FILE|-…",
 		Description: `It tells every mistake at once, with its place, on standard output: what the file says, what shows only across keys,
-and variables that are not set. No server is asked. worker run refuses what it refuses. A - is standard input.
+variables that are not set, and schemas of events that are in a folder. No server is asked. worker run refuses what it refuses. A - is standard input.
 
 Examples:
    worker lint worker.yaml
@@ -28,19 +28,22 @@ Examples:
 Exit status: 0 no mistakes, 1 mistakes, 2 wrong usage.`,
 		Flags:        outputFlags(),
 		OnUsageError: commandline.UsageError,
-		Action:       func(_ context.Context, cmd *cli.Command) error { return lintFiles(cmd, stdout) },
+		Action:       func(ctx context.Context, cmd *cli.Command) error { return lintFiles(ctx, cmd, stdout) },
 	}
 }
 
-func lintFiles(cmd *cli.Command, stdout io.Writer) error {
+func lintFiles(ctx context.Context, cmd *cli.Command, stdout io.Writer) error {
 	files := cmd.Args().Slice()
 	if len(files) == 0 {
 		return commandline.Usagef(cmd, "name a file, such as worker.yaml")
 	}
 	found := config.Problems{}
 	for _, name := range files {
-		_, problems := config.Read(name, cmd.Root().Reader, os.LookupEnv)
+		c, problems := config.Read(name, cmd.Root().Reader, os.LookupEnv)
 		found = append(found, problems...)
+		if mistakes, _ := problems.SplitWarnings(); len(mistakes) == 0 {
+			found = append(found, lintSchemas(ctx, name, c)...)
+		}
 	}
 	if err := printProblems(cmd, stdout, len(files), found); err != nil {
 		return err

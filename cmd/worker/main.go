@@ -92,7 +92,7 @@ func commands(stdin io.Reader, stdout, stderr io.Writer) []*cli.Command {
 		publishCommand(stdout, stderr),
 		runCommand(stdout, stderr),
 		lintCommand(stdout),
-		schemaCommand(stdout),
+		schemaCommand(stdin, stdout, stderr),
 		provisionCommand(stdin, stdout, stderr),
 		sizeCommand(stdout),
 		tailCommand(stdout, stderr),

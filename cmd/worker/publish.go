@@ -32,11 +32,14 @@ its number, and the others go on.
 With --in or --at they wait until they are due: in the outbox of --mongo, if it has one, or else in the stream of the topic,
 which must allow schedules. Lines without an id field are other events each time. See worker scheduled.
 
+With --schemas a line that violates the schema of its topic is refused, with its path. Without it nothing is checked.
+
 Examples:
    worker publish order.placed orders.ndjson
    worker publish --id-field order --key-field customer order.placed < orders.ndjson
    worker publish --key-field customer --partitions 8 order.placed orders.ndjson
    printf '{"id":"17"}\n' | worker publish --in 10m reminder.due
+   worker publish --schemas nats order.placed orders.ndjson
    printf '{"id":"1"}\n' | worker publish --nats nats://localhost:4222 --provision order.placed
 
 Exit status: 0 when every line was stored, 1 when not, 2 wrong usage.`,
@@ -45,21 +48,18 @@ Exit status: 0 when every line was stored, 1 when not, 2 wrong usage.`,
 			&cli.StringFlag{Name: "key-field", Usage: "JSON `FIELD` by which events are ordered, required in every line", HideDefault: true},
 			&cli.IntFlag{Name: "partitions", HideDefault: true, Usage: "publish to one of `N` partitions, by the key or, without one, the id: as many as readers have in order: partitions:N", Validator: validPartitions},
 			&cli.BoolFlag{Name: "unordered", HideDefault: true, Usage: "publish many lines at once: faster, and a line may be stored behind later ones when the server fails"},
-		}, dueFlags(), outputFlags(), config.Flags(dlqSections...)),
+		}, dueFlags(), outputFlags(), config.Flags(publishSections...)),
 		OnUsageError: commandline.UsageError,
 		Action:       func(ctx context.Context, cmd *cli.Command) error { return publishLines(ctx, cmd, stdout, stderr) },
 	}
 }
 
 func publishLines(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) (err error) {
-	if n := cmd.Args().Len(); n < 1 || n > 2 {
-		return commandline.Usagef(cmd, "%d arguments: name a topic, and a file or nothing", n)
+	topic, err := publishTopic(cmd)
+	if err != nil {
+		return err
 	}
-	topic := cmd.Args().First()
-	if err := bus.ValidTopic(topic); err != nil {
-		return commandline.Usagef(cmd, "%w", err)
-	}
-	c, err := config.FromFlags(cmd, dlqSections...)
+	c, err := config.FromFlags(cmd, publishSections...)
 	if err != nil {
 		return err
 	}
@@ -81,6 +81,7 @@ func publishLines(ctx context.Context, cmd *cli.Command, stdout, stderr io.Write
 	log := newLogger(c, stderr)
 	ctx, forceStop, release := worker.Signals(ctx, log)
 	defer release()
+	configured := c
 	return withConnections(ctx, connectOptions(cmd, c, log), func(c *worker.Connections) error {
 		layout := flagLayout(cmd, topic)
 		info, err := c.Bus().Topic(ctx, bus.Partition{Topic: topic, Of: layout[topic]}.Subject(), "", bus.Start{})
@@ -88,6 +89,9 @@ func publishLines(ctx context.Context, cmd *cli.Command, stdout, stderr io.Write
 			return err
 		}
 		to, done, where, err := publisherAt(ctx, cmd, c, when)
+		if err == nil {
+			to, err = checkedPublisher(ctx, cmd, c, configured, log, to)
+		}
 		if err != nil {
 			return err
 		}
@@ -102,6 +106,18 @@ func publishLines(ctx context.Context, cmd *cli.Command, stdout, stderr io.Write
 		}
 		return err
 	})
+}
+
+// publishTopic is the topic that the arguments name.
+func publishTopic(cmd *cli.Command) (string, error) {
+	if n := cmd.Args().Len(); n < 1 || n > 2 {
+		return "", commandline.Usagef(cmd, "%d arguments: name a topic, and a file or nothing", n)
+	}
+	topic := cmd.Args().First()
+	if err := bus.ValidTopic(topic); err != nil {
+		return "", commandline.Usagef(cmd, "%w", err)
+	}
+	return topic, nil
 }
 
 // flagLayout is that of --partitions for a topic.

@@ -45,6 +45,7 @@ func (c *Config) checkTogether(r *configReader) {
 	if c.NATS.URL != "" && r.isGiven("data_dir") && r.origins["nats.url"].label == "" && r.origins["data_dir"].label == "" {
 		r.reportWarning("data_dir", "it has no effect beside nats.url: only the worker's own server keeps data there")
 	}
+	c.checkSchemas(r)
 	c.checkStrict(r)
 	c.checkNATS(r)
 	c.checkOutbox(r)

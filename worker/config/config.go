@@ -35,6 +35,8 @@ type Config struct {
 	// Partitions are how many partitions this process publishes to, by topic. Topics that are not
 	// in it are published to as they are.
 	Partitions map[string]int
+	// Schemas is where schemas of events are: SchemasInNATS, or a folder.
+	Schemas string
 	// Outbox is what the worker publishes from. Nil: none.
 	Outbox *Outbox
 	// Provision is what streams and buckets are to be. Nil: what the worker makes of those that
@@ -145,6 +147,8 @@ type Subscription struct {
 	Breaker *Breaker
 	// Defer sums up events beyond a limit. Nil: nothing is deferred.
 	Defer *Defer
+	// Schema checks events before they are handled. Nil: they are not checked.
+	Schema *EventSchema
 }
 
 // Backoff is the longest wait after the first failure, which doubles, and the longest after any.

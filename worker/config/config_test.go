@@ -94,7 +94,7 @@ subscriptions:
 	}
 	want := &config.Config{
 		Group: "billing", NATS: config.NATS{URL: "nats://localhost:4222", Credentials: "/etc/nats.creds", MaxUnsettled: 20_000, Bucket: "onceish-dedupe", Provision: true},
-		Mongo: config.Mongo{URI: "mongodb://localhost:27017/billing"}, Log: config.Log{Format: "json", Level: "warn"}, Drain: 10 * time.Second,
+		Mongo: config.Mongo{URI: "mongodb://localhost:27017/billing"}, Log: config.Log{Format: "json", Level: "warn"}, Schemas: "nats", Drain: 10 * time.Second,
 		Subscriptions: []config.Subscription{
 			{
 				Topic: "order.placed", Handler: config.Handler{Exec: &config.ExecHandler{Command: "./charge", Mode: "stream"}},

@@ -75,6 +75,7 @@ const (
 	SectionMetrics       Section = "metrics"
 	SectionPartitions    Section = "partitions"
 	SectionOutbox        Section = "outbox"
+	SectionSchemas       Section = "schemas"
 	SectionProvision     Section = "provision"
 	SectionSubscriptions Section = "subscriptions"
 )

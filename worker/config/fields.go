@@ -46,6 +46,7 @@ func configFields() fieldSet[Config] {
 			givenByAnyFlag(notServed),
 		topicPartitionsField("partitions", func(c *Config) *map[string]int { return &c.Partitions }),
 		optionalField("outbox", "a collection of mongo.uri whose rows this worker publishes", func(c *Config) **Outbox { return &c.Outbox }, outboxKeys()...),
+		schemasField(),
 		optionalField("provision", "what streams and buckets are to be, for worker provision", func(c *Config) **Provision { return &c.Provision }, provisionKeys()...),
 		listField("subscriptions", "what the group handles, and how; topics must not overlap", "outbox",
 			func(c *Config) *[]Subscription { return &c.Subscriptions }, subscriptionKeys(limits, defaults)...),
@@ -116,6 +117,7 @@ func leverKeys(limits consumer.Limits) []field[Subscription] {
 		optionalField("breaker", "holds starts back while what handlers depend on fails; a bare value is the failures", func(s *s) **Breaker { return &s.Breaker }, breakerKeys()...).
 			givenByAnyFlag(noBreaker),
 		optionalField("defer", "sums up the events of a key beyond a limit; a bare value is the limit, such as 5/m", func(s *s) **Defer { return &s.Defer }, deferKeys(limits)...),
+		optionalField("schema", "checks events before they are handled; a bare value says which: registered or all", func(s *s) **EventSchema { return &s.Schema }, schemaKeys()...),
 	}
 }
 

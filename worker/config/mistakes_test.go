@@ -53,7 +53,7 @@ func mistakes() map[string][]string {
 		smallest + "group: again\n":                                    {"5:1: group: duplicate key (first set on line 1)"},
 		smallest + "'group': again\n":                                  {"5:1: group: duplicate key (first set on line 1)"},
 		smallest + "url: x\n":                                          {`5:1: url: there is no key "url": it belongs under nats or subscriptions.handler.http`},
-		smallest + "worker: x\n":                                       {`5:1: worker: there is no key "worker": use group, name, nats, mongo, data_dir, log, strict, drain, admin, metrics, partitions, outbox, provision or subscriptions`},
+		smallest + "worker: x\n":                                       {`5:1: worker: there is no key "worker": use group, name, nats, mongo, data_dir, log, strict, drain, admin, metrics, partitions, outbox, schemas, provision or subscriptions`},
 		smallest + "? [a]\n: b\n":                                      {"1:1: the key on line 5 is not text: quote what has braces, brackets or an asterisk"},
 		smallest + "nats: {credentials: a, nkey: b, url: nats://h}\n":  {"5:30: nats.nkey: nats.credentials and nats.nkey exclude each other: keep one"},
 		smallest + "nats: {domain: a, api_prefix: b, url: nats://h}\n": {"5:31: nats.api_prefix: nats.domain and nats.api_prefix exclude each other: keep one"},
@@ -204,7 +204,7 @@ func mistakes() map[string][]string {
 		boxed + "{backoff: {base: 10m, max: 1m}}": {`3:26: outbox.backoff.base: outbox.backoff.base is 10m, longer than outbox.backoff.max 1m: raise the second or lower the first`},
 		boxed + "{}\nsubscriptions: []\n":         {"4:16: subscriptions: there is none: name at least one, with a topic and a handler"},
 		"group: g\n":                              {"1:1: subscriptions: there is none: name at least one, with a topic and a handler"},
-		"x: &x {<<: *x}\n" + smallest:             {`1:1: x: there is no key "x": use group, name, nats, mongo, data_dir, log, strict, drain, admin, metrics, partitions, outbox, provision or subscriptions`},
+		"x: &x {<<: *x}\n" + smallest:             {`1:1: x: there is no key "x": use group, name, nats, mongo, data_dir, log, strict, drain, admin, metrics, partitions, outbox, schemas, provision or subscriptions`},
 		"nats: &x {<<: *x}\n" + smallest:          {"1:11: nats: merge keys (<<) are not supported: write the keys out, with an alias (*name) for each value that is shared"},
 
 		handled("{http: {url: 'http://h', statuses: 404}}"):                      {`4:49: subscriptions[0].handler.http.statuses: "404" is a number, but it must be statuses and what they mean, such as 401-405=permanent, 409=done: put it in quotes`},
