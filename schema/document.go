@@ -14,6 +14,7 @@ type Document struct {
 	root     any
 	draft    draft
 	compiled *compiled
+	quick    *quickCheck // nil: the schema has something that it does not know
 }
 
 // draft is a version of JSON Schema.
@@ -70,6 +71,7 @@ func Parse(text []byte) (*Document, error) {
 	if err := d.checkCost(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalidSchema, err)
 	}
+	d.quick = newQuickCheck(d)
 	return d, nil
 }
 

@@ -23,8 +23,8 @@ type MiddlewareOptions struct {
 }
 
 // Middleware returns a consumer.Middleware that checks each event before its handler runs. What
-// violates its schema is dead-lettered (consumer.Permanent) with the *ViolationError as the reason; so
-// is what an upcaster fails for, or makes something of that violates the newer version. The
+// violates its schema is dead-lettered (consumer.Permanent) with the *ViolationError as the reason;
+// so is what an upcaster fails for, or makes something of that violates the newer version. The
 // dataschema of the event that the handler gets names the version of its data. Errors are
 // ErrInvalid.
 func Middleware(r *Registry, o *MiddlewareOptions) (consumer.Middleware, error) {

@@ -54,10 +54,10 @@ func NewPublisher(under bus.Publisher, r *Registry, o *PublisherOptions) (*Publi
 }
 
 // Publish implements bus.Publisher. If an event violates its schema, or its schemas are not known,
-// none of the events is published: its Receipt has the *ViolationError, which is bus.ErrInvalidEvent, or
-// bus.ErrUnavailable, and those of the others ErrNotPublished. Each published event has the
-// dataschema of the version that it was checked against, unless it brought another one that is none
-// of ours.
+// none of the events is published: its Receipt has the *ViolationError, which is
+// bus.ErrInvalidEvent, or bus.ErrUnavailable, and those of the others ErrNotPublished. Each
+// published event has the dataschema of the version that it was checked against, unless it brought
+// another one that is none of ours.
 func (p *Publisher) Publish(ctx context.Context, events ...bus.Event) ([]bus.Receipt, error) {
 	checked := make([]bus.Event, len(events))
 	wrong := make([]error, len(events))

@@ -60,6 +60,9 @@ func violationOf(err error) *ViolationError {
 }
 
 func (d *Document) validateValue(v any) *ViolationError {
+	if d.quick != nil && d.quick.accepts(v) {
+		return nil
+	}
 	err := d.compiled.root.Validate(v)
 	if err == nil {
 		return nil
