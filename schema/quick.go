@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// quickCheck recognises most of what is valid, without saying what is wrong with the rest: for that,
+// quickCheck recognises most of what is valid, without saying what is wrong with the rest: for it,
 // and for keywords that it does not know, there is the validator. It accepts nothing that the
 // validator would not.
 type quickCheck struct {
