@@ -132,8 +132,12 @@ func (k *known) readStore(ctx context.Context, r *Registry) {
 	k.versions = append(slices.Clip(k.versions), added...)
 }
 
-// parseAbove reads versions. They come in order and without a gap, or not at all.
+// parseAbove reads versions. They come in order and without a gap, or not at all. The store is not
+// asked for what can have no schema: an event's type may be anything.
 func parseAbove(ctx context.Context, store Store, s Subject, above int) ([]*Document, error) {
+	if s.Validate() != nil {
+		return nil, nil
+	}
 	versions, err := store.Versions(ctx, s, above)
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil && errors.Is(err, context.DeadlineExceeded) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/consumer"
 	"github.com/onceish/onceish/schema"
 	memschema "github.com/onceish/onceish/schema/memory"
 )
@@ -164,6 +165,21 @@ func TestSubjectWithoutSchema(t *testing.T) {
 	_, err := publisher(t, to, registry(t, memschema.New()), &schema.PublisherOptions{Require: true}).Publish(t.Context(), event("2", "{}"))
 	if !errors.Is(err, bus.ErrInvalidEvent) || !strings.Contains(err.Error(), "have no schema, which is required") || len(to.events) != 1 {
 		t.Errorf("required: %v, %+v", err, to.events)
+	}
+}
+
+// The type of an event may be anything: what can have no schema has none.
+func TestTypeThatCanHaveNoSchema(t *testing.T) {
+	t.Parallel()
+	s := &failing{Store: memschema.New(), err: func() error { return errors.New("it was asked") }}
+	e := event("1", "x")
+	e.Type = strings.Repeat("t", 256)
+	to := &recorder{}
+	if _, err := publisher(t, to, registry(t, s), nil).Publish(t.Context(), e); err != nil || len(to.events) != 1 {
+		t.Error(err)
+	}
+	if got, err := handled(t, registry(t, s), &schema.MiddlewareOptions{Require: true}, e); got != nil || !consumer.IsPermanent(err) {
+		t.Errorf("%v, %v", got, err)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/onceish/onceish/internal/percent"
 	"github.com/onceish/onceish/schema"
@@ -105,7 +106,7 @@ func (s *Store) Versions(ctx context.Context, subject schema.Subject, above int)
 			return nil, context.Cause(ctx)
 		}
 		v, err := s.read(subject, n)
-		if errors.Is(err, fs.ErrNotExist) {
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENAMETOOLONG) {
 			return out, nil
 		}
 		if err != nil {
