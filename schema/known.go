@@ -135,7 +135,7 @@ func (k *known) readStore(ctx context.Context, r *Registry) {
 // parseAbove reads versions. They come in order and without a gap, or not at all. The store is not
 // asked for what can have no schema: an event's type may be anything.
 func parseAbove(ctx context.Context, store Store, s Subject, above int) ([]*Document, error) {
-	if s.Validate() != nil {
+	if fit := s.Validate() == nil; !fit {
 		return nil, nil
 	}
 	versions, err := store.Versions(ctx, s, above)

@@ -78,6 +78,20 @@ func TestHostileSchemasAreRefused(t *testing.T) {
 	}
 }
 
+// The compiler itself fetches nothing either, whatever was checked before.
+func TestCompilerFetchesNothing(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "schema.json")
+	if err := os.WriteFile(file, []byte(`{}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, ref := range []string{"file://" + file, "http://localhost:1/schema.json"} {
+		if _, err := compile(map[string]any{"$ref": ref}); err == nil || !strings.Contains(err.Error(), "nothing is fetched") {
+			t.Errorf("%s: %v", ref, err)
+		}
+	}
+}
+
 // What is usual is not taken for hostile.
 func TestUsualSchemasAreTaken(t *testing.T) {
 	t.Parallel()

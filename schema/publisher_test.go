@@ -253,6 +253,24 @@ func TestStoreIsAway(t *testing.T) {
 	})
 }
 
+// A store that stays away is left alone for longer and longer.
+func TestStoreThatStaysAwayIsReadSeldom(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &failing{Store: memschema.New(), err: func() error { return errors.New("gone") }}
+		p := publisher(t, &recorder{}, registry(t, s), nil)
+		for range 600 {
+			if _, err := p.Publish(t.Context(), event("1", "{}")); !errors.Is(err, schema.ErrAway) {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+		}
+		if s.calls < 20 || s.calls > 30 {
+			t.Errorf("it was read %d times in ten minutes, want about once in 30 s", s.calls)
+		}
+	})
+}
+
 // Schemas are read once for many events, whoever publishes them.
 func TestSchemasAreCached(t *testing.T) {
 	t.Parallel()

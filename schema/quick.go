@@ -182,35 +182,10 @@ const maxExact = 1 << 53
 
 // accepts reports whether a value is known to be valid.
 func (q *quickCheck) accepts(v any) bool {
-	if q.format != nil && q.format(v) != nil {
+	if _, isText := v.(string); q.texts != nil && !isText {
 		return false
 	}
-	switch v := v.(type) {
-	case nil:
-		if q.types&typeNull == 0 || q.texts != nil {
-			return false
-		}
-	case bool:
-		if q.types&typeBoolean == 0 || q.texts != nil {
-			return false
-		}
-	case string:
-		if q.types&typeString == 0 || !q.acceptsText(v) {
-			return false
-		}
-	case json.Number:
-		if q.texts != nil || !q.acceptsNumber(string(v)) {
-			return false
-		}
-	case []any:
-		if q.types&typeArray == 0 || q.texts != nil || !q.acceptsArray(v) {
-			return false
-		}
-	case map[string]any:
-		if q.types&typeObject == 0 || q.texts != nil || !q.acceptsObject(v) {
-			return false
-		}
-	default:
+	if q.format != nil && q.format(v) != nil || !q.acceptsType(v) {
 		return false
 	}
 	for _, other := range q.all {
@@ -219,6 +194,25 @@ func (q *quickCheck) accepts(v any) bool {
 		}
 	}
 	return true
+}
+
+// acceptsType is accepts for the keywords of the value's type.
+func (q *quickCheck) acceptsType(v any) bool {
+	switch v := v.(type) {
+	case nil:
+		return q.types&typeNull != 0
+	case bool:
+		return q.types&typeBoolean != 0
+	case string:
+		return q.types&typeString != 0 && q.acceptsText(v)
+	case json.Number:
+		return q.acceptsNumber(string(v))
+	case []any:
+		return q.types&typeArray != 0 && q.acceptsArray(v)
+	case map[string]any:
+		return q.types&typeObject != 0 && q.acceptsObject(v)
+	}
+	return false
 }
 
 func (q *quickCheck) acceptsText(v string) bool {
