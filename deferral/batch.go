@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -322,23 +323,27 @@ func (b *batch) renew(ctx context.Context) (lost bool) {
 // settle marks the events that are done, and returns how many these are, the head included. A
 // success is marked until the store has taken it, or the run must end.
 func (b *batch) settle(ctx context.Context, done []bool) (n int) {
+	sequences := make(map[string]uint64) // by the nonce of the claim
 	var claims []dedupe.Claim
-	var sequences []uint64
 	for i := range b.items {
+		item := &b.items[i]
 		if !done[i] {
 			continue
 		}
 		n++
-		at := b.items[i].entry.at.Sequence
-		sequences = append(sequences, at)
-		if !b.items[i].isHead() {
-			claims = append(claims, b.items[i].claim)
-			b.tracker.summed.add(at)
-			b.items[i].done = true
+		if item.isHead() {
+			continue // the subscription marks it
 		}
+		claims = append(claims, item.claim)
+		sequences[item.claim.Nonce] = item.entry.at.Sequence
+		b.tracker.summed.add(item.entry.at.Sequence)
+		item.done = true
 	}
-	b.tracker.settleAs(ctx, dedupe.Succeeded, claims...)
-	b.tracker.index.remove(sequences...)
+	for _, c := range b.tracker.settleAs(ctx, dedupe.Succeeded, claims...) {
+		b.tracker.summed.remove(sequences[c.Nonce])
+		delete(sequences, c.Nonce)
+	}
+	b.tracker.index.remove(slices.Collect(maps.Values(sequences))...)
 	return n
 }
 
@@ -347,8 +352,9 @@ func (b *batch) release() { b.giveBack(context.Background(), b.items) }
 
 // settleAs settles claims, and repeats that until the store has answered: for two leases, and what
 // succeeded also for as long as ctx lasts. Beyond its lease it is marked if nobody has taken it
-// over.
-func (t *Tracker) settleAs(ctx context.Context, o dedupe.Outcome, claims ...dedupe.Claim) {
+// over. It returns what is not settled by it: another process has it, and may die before it has
+// done anything, or the store has not answered.
+func (t *Tracker) settleAs(ctx context.Context, o dedupe.Outcome, claims ...dedupe.Claim) (others []dedupe.Claim) {
 	settlements := make([]dedupe.Settlement, len(claims))
 	for i := range claims {
 		settlements[i] = dedupe.Settlement{Claim: claims[i], Outcome: o, TTL: t.summary.TTL}
@@ -356,39 +362,43 @@ func (t *Tracker) settleAs(ctx context.Context, o dedupe.Outcome, claims ...dedu
 	least, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*t.summary.Lease)
 	defer cancel()
 	for tries := 0; len(settlements) > 0; tries++ {
-		var err error
-		if settlements, err = t.settleOnce(ctx, settlements); len(settlements) == 0 {
-			return
+		again, lost, err := t.settleOnce(ctx, settlements)
+		others = append(others, lost...)
+		if settlements = again; len(again) == 0 {
+			break
 		}
 		t.observeError("events of a summary are not settled; repeating the call", err)
 		wait := backoff.Doubled(50*time.Millisecond, tries, 2*time.Second)
 		if backoff.Sleep(least, wait) != nil && (o != dedupe.Succeeded || backoff.Sleep(ctx, wait) != nil) {
 			t.observeError("events of a summary are left unsettled: they run again when their leases are over", err)
-			return
+			break
 		}
 	}
+	for i := range settlements {
+		others = append(others, settlements[i].Claim)
+	}
+	return others
 }
 
-// settleOnce makes one call, and returns what is to be repeated.
-func (t *Tracker) settleOnce(ctx context.Context, settlements []dedupe.Settlement) ([]dedupe.Settlement, error) {
+// settleOnce makes one call, and returns what is to be repeated, and what is another's.
+func (t *Tracker) settleOnce(ctx context.Context, settlements []dedupe.Settlement) (again []dedupe.Settlement, lost []dedupe.Claim, err error) {
 	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.summary.Lease)
 	defer cancel()
 	errs, err := t.store.Settle(call, settlements)
 	if err != nil {
-		return settlements, err
+		return settlements, nil, err
 	}
 	if len(errs) != len(settlements) {
-		return settlements, fmt.Errorf("the store answered %d results to %d settlements", len(errs), len(settlements))
+		return settlements, nil, fmt.Errorf("the store answered %d results to %d settlements", len(errs), len(settlements))
 	}
-	return unsettled(settlements, errs)
-}
-
-// unsettled returns what is to be repeated. What is superseded is another's.
-func unsettled(ss []dedupe.Settlement, errs []error) (rest []dedupe.Settlement, err error) {
 	for i, e := range errs {
-		if e != nil && !errors.Is(e, dedupe.ErrSuperseded) && !errors.Is(e, dedupe.ErrKeyRefused) {
-			rest, err = append(rest, ss[i]), e
+		switch {
+		case e == nil:
+		case errors.Is(e, dedupe.ErrSuperseded), errors.Is(e, dedupe.ErrKeyRefused):
+			lost = append(lost, settlements[i].Claim)
+		default:
+			again, err = append(again, settlements[i]), e
 		}
 	}
-	return rest, err
+	return again, lost, err
 }
