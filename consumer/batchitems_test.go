@@ -111,7 +111,7 @@ func TestBatchesThatCannotWorkAreRefused(t *testing.T) {
 			"the handler of Batch is nil":             {o: consumer.BatchOptions{Size: 1}},
 			"each event has a transaction of its own": {o: consumer.BatchOptions{Size: 1}, h: allDone, s: consumer.Options{Mode: consumer.Transactional}},
 		} {
-			_, err := consumer.SubscribeExactlyOnce(t.Context(), w.bus, "order.*", "billing", w.store, consumer.Batch(c.h, &c.o), &c.s)
+			_, err := consumer.SubscribeExactlyOnce(w.t.Context(), w.bus, "order.*", "billing", w.store, consumer.Batch(c.h, &c.o), &c.s)
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("refused with %v, want %q", err, want)
 			}

@@ -114,13 +114,13 @@ func TestDrainWaitsForAnswersToBeSent(t *testing.T) {
 		if n := s.Stats().Handled; n != events {
 			t.Fatalf("%d of %d events were handled", n, events)
 		}
-		cursor, err := w.bus.Subscribe(t.Context(), "order.*", "billing", nil)
+		cursor, err := w.bus.Subscribe(w.t.Context(), "order.*", "billing", nil)
 		must(t, err)
-		info, err := cursor.Info(t.Context())
+		info, err := cursor.Info(w.t.Context())
 		must(t, err)
 		if info.Pending != 0 || info.Unsettled != 0 {
 			t.Errorf("the bus will deliver again what was handled: %+v", info)
 		}
-		must(t, cursor.Close(t.Context()))
+		must(t, cursor.Close(w.t.Context()))
 	})
 }

@@ -29,7 +29,7 @@ func TestPartitionsAreNotForgottenWithoutASession(t *testing.T) {
 		c.end()
 		d := w.join("d")
 		must(t, d.subscribe(plain))
-		_, err = w.bus.Publish(t.Context(), bus.Event{ID: "plain", Topic: "order.placed"})
+		_, err = w.bus.Publish(w.t.Context(), bus.Event{ID: "plain", Topic: "order.placed"})
 		must(t, err)
 		w.await(31)
 		d.end()

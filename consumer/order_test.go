@@ -64,7 +64,7 @@ func TestOrderIsRefusedThatCannotHold(t *testing.T) {
 			if c.group != "" {
 				group = c.group
 			}
-			_, err := consumer.SubscribeExactlyOnce(t.Context(), w.bus, topic, group, w.store, nothing, &o)
+			_, err := consumer.SubscribeExactlyOnce(w.t.Context(), w.bus, topic, group, w.store, nothing, &o)
 			if err == nil || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("%s: %v", name, err)
 			}

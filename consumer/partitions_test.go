@@ -314,9 +314,9 @@ func TestLagAndStatsAreSums(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		w.publish(60, 20)
 		time.Sleep(2 * time.Second)
-		lag, err := a.sub.Lag(t.Context())
+		lag, err := a.sub.Lag(w.t.Context())
 		must(t, err)
-		behind, err := a.sub.Behind(t.Context())
+		behind, err := a.sub.Behind(w.t.Context())
 		must(t, err)
 		if lag.Pending+lag.Unsettled != 60 || behind < 2*time.Second || behind > 3*time.Second {
 			t.Errorf("lag %+v, behind %v", lag, behind)

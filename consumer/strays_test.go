@@ -18,7 +18,7 @@ func TestEventsOutsideOfTheLayoutAreTold(t *testing.T) {
 		w.publish(20, 5)
 		w.await(20)
 		must(t, a.sub.Healthy())
-		_, err := w.bus.Publish(t.Context(), bus.Event{ID: "stray", Topic: "order.placed"})
+		_, err := w.bus.Publish(w.t.Context(), bus.Event{ID: "stray", Topic: "order.placed"})
 		must(t, err)
 		time.Sleep(61 * time.Second)
 		if err := a.sub.Healthy(); !errors.Is(err, consumer.ErrLayout) || !strings.Contains(err.Error(), "bus.Partitioned") {
@@ -45,14 +45,14 @@ func TestEventsInANumberThatTheGroupNeverReadAreTold(t *testing.T) {
 				w.publish(20, 5)
 				w.await(20)
 				stray := bus.Event{ID: "20", Key: "k0", Topic: "order.placed", Data: []byte("20")}
-				_, err := bus.Partitioned(w.bus, 8).Publish(t.Context(), stray)
+				_, err := bus.Partitioned(w.bus, 8).Publish(w.t.Context(), stray)
 				must(t, err)
 				time.Sleep(61 * time.Second)
 				err = a.sub.Healthy()
 				if !errors.Is(err, consumer.ErrLayout) || !strings.Contains(err.Error(), "in 8 partitions") || !strings.Contains(err.Error(), "'order.placed.of8.>'") {
 					t.Errorf("healthy: %v", err)
 				}
-				_, err = w.publisher().Publish(t.Context(), stray.WithControl(bus.Control{Copy: "of4"})) // as a replay does
+				_, err = w.publisher().Publish(w.t.Context(), stray.WithControl(bus.Control{Copy: "of4"})) // as a replay does
 				must(t, err)
 				w.await(21)
 				time.Sleep(61 * time.Second)

@@ -318,7 +318,7 @@ func (g gate) Enter(ctx context.Context) (func(error), error) { return g(ctx) }
 func TestSeenMarkNeedsNoClaimer(t *testing.T) {
 	inBubble(t, func(w *harness) {
 		w.store = bare{w.store}
-		_, err := consumer.SubscribeExactlyOnce(t.Context(), w.bus, "order.*", "billing", w.store, nothing, nil)
+		_, err := consumer.SubscribeExactlyOnce(w.t.Context(), w.bus, "order.*", "billing", w.store, nothing, nil)
 		if !errors.Is(err, consumer.ErrNotClaimer) {
 			t.Fatalf("claimed mode over a minimal store: %v", err)
 		}

@@ -403,7 +403,7 @@ func TestTransactionalRefused(t *testing.T) {
 	inBubble(t, func(w *harness) {
 		subscribe := func(o consumer.Options) error {
 			o.Mode = consumer.Transactional
-			_, err := consumer.SubscribeExactlyOnce(t.Context(), w.bus, "order.*", "billing", w.store, nothing, &o)
+			_, err := consumer.SubscribeExactlyOnce(w.t.Context(), w.bus, "order.*", "billing", w.store, nothing, &o)
 			return err
 		}
 		if err := subscribe(consumer.Options{}); !errors.Is(err, consumer.ErrNotTransactor) {

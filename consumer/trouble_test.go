@@ -53,7 +53,7 @@ func TestSuspectWaitsInPeace(t *testing.T) {
 	inBubble(t, func(w *harness) {
 		key := dedupe.Key{Topic: "order.placed", Group: "billing", ID: "suspect"}
 		suspect := order("suspect")
-		_, err := w.store.(dedupe.Claimer).Claim(t.Context(), []dedupe.Request{{
+		_, err := w.store.(dedupe.Claimer).Claim(w.t.Context(), []dedupe.Request{{
 			Key: key, Nonce: "one that died", Hash: consumer.Bytes(suspect), Lease: time.Millisecond, TTL: time.Hour,
 		}})
 		must(t, err)
@@ -113,12 +113,12 @@ func TestModeSeenMarkTakesOverFromModeClaimed(t *testing.T) {
 		claimer := w.store.(dedupe.Claimer)
 		for _, id := range []string{"claimed", "dead-lettering"} {
 			e := order(id)
-			cs, err := claimer.Claim(t.Context(), []dedupe.Request{{
+			cs, err := claimer.Claim(w.t.Context(), []dedupe.Request{{
 				Key: dedupe.Key{Topic: e.Topic, Group: "billing", ID: id}, Nonce: id, Hash: consumer.Bytes(e), Lease: time.Minute, TTL: 24 * time.Hour,
 			}})
 			must(t, err)
 			if id == "dead-lettering" {
-				_, err = claimer.Settle(t.Context(), []dedupe.Settlement{{Claim: cs[0], Outcome: dedupe.GivenUp, Letter: "x", Lease: time.Minute, TTL: 24 * time.Hour}})
+				_, err = claimer.Settle(w.t.Context(), []dedupe.Settlement{{Claim: cs[0], Outcome: dedupe.GivenUp, Letter: "x", Lease: time.Minute, TTL: 24 * time.Hour}})
 				must(t, err)
 			}
 			w.publish(e)

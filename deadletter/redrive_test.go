@@ -319,18 +319,18 @@ func TestRedriveStoresAgainWhatWasPurged(t *testing.T) {
 		topic, err := deadletter.OpenTopic(w.bus, "dead.other")
 		must(t, err)
 		var letters []deadletter.Letter
-		for l, err := range topic.List(t.Context(), deadletter.Filter{}, bus.Position{}) {
+		for l, err := range topic.List(w.t.Context(), deadletter.Filter{}, bus.Position{}) {
 			must(t, err)
 			letters = append(letters, l)
 		}
 		killed, err := deadletter.OpenTopic(&killed{abilities: w.bus, steps: 1, after: true}, "dead.other")
 		must(t, err)
-		if err := killed.Redrive(t.Context(), w.store, "late", letters...)[0]; !errors.Is(err, errKilled) {
+		if err := killed.Redrive(w.t.Context(), w.store, "late", letters...)[0]; !errors.Is(err, errKilled) {
 			t.Fatalf("Redrive: %v; want it to be killed", err)
 		}
 		stream, _, _ := strings.Cut(letters[0].At.Stream, "@")
 		must(t, w.bus.Purge(stream, "order.>"))
-		must(t, topic.Redrive(t.Context(), w.store, "late", letters...)[0])
+		must(t, topic.Redrive(w.t.Context(), w.store, "late", letters...)[0])
 		if n := w.count("order.>"); n != 1 {
 			t.Errorf("%d copies are stored; want one", n)
 		}

@@ -48,15 +48,15 @@ func TestNothingIsHeldWhileItWaits(t *testing.T) {
 		time.Sleep(time.Second) // leftovers were looked for, of which there are none
 		w.publish(orders("a", 0, 20)...)
 		time.Sleep(20 * time.Second)
-		source, err := w.bus.Subscribe(t.Context(), "deferred.billing", "billing", nil)
+		source, err := w.bus.Subscribe(w.t.Context(), "deferred.billing", "billing", nil)
 		must(t, err)
-		info, err := source.Info(t.Context())
+		info, err := source.Info(w.t.Context())
 		must(t, err)
 		if info.Pending != 19 || info.Unsettled != 0 {
 			t.Errorf("%d pending and %d unsettled, want 19 and 0", info.Pending, info.Unsettled)
 		}
 		time.Sleep(20 * time.Second)
-		if info, err = source.Info(t.Context()); err != nil || info.Pending+info.Unsettled != 0 {
+		if info, err = source.Info(w.t.Context()); err != nil || info.Pending+info.Unsettled != 0 {
 			t.Errorf("after the summary: %d pending and %d unsettled (%v), want 0 and 0", info.Pending, info.Unsettled, err)
 		}
 	})

@@ -203,7 +203,7 @@ func wantIDs(t testing.TB, what string, got, want []string) {
 // wantAllAcked wants nothing to be left on the topic of deferred events.
 func (p *worker) wantAllAcked(t testing.TB) {
 	t.Helper()
-	lag, err := p.summaries.Lag(t.Context())
+	lag, err := p.summaries.Lag(context.Background())
 	must(t, err)
 	if lag.Pending+lag.Unsettled != 0 {
 		t.Errorf("of the deferred events %d are pending and %d unsettled, want none", lag.Pending, lag.Unsettled)

@@ -60,7 +60,7 @@ func TestAFlushOutlastsTheProcessThatMadeSummaries(t *testing.T) {
 		all := orders("a", 0, 3)
 		w.publish(all...)
 		time.Sleep(time.Second)
-		must(t, deferral.Flush(t.Context(), w.bus, p.Topic()))
+		must(t, deferral.Flush(w.t.Context(), w.bus, p.Topic()))
 		time.Sleep(2 * store.TTL())
 		if len(w.sums()) != 1 {
 			t.Fatalf("summaries are %v, want one", w.sums())
@@ -78,9 +78,9 @@ func TestLeftoversOutlastTheProcessThatMadeSummaries(t *testing.T) {
 		w.publish(orders("a", 0, 3)...)
 		time.Sleep(time.Second)
 		must(t, first.stop())
-		waiting, err := deferral.List(t.Context(), w.bus, w.store, "billing", first.Topic())
+		waiting, err := deferral.List(w.t.Context(), w.bus, w.store, "billing", first.Topic())
 		must(t, err)
-		if d, err := deferral.Drop(t.Context(), w.store, "billing", first.Topic(), 0, waiting...); err != nil || d.Events != 2 {
+		if d, err := deferral.Drop(w.t.Context(), w.store, "billing", first.Topic(), 0, waiting...); err != nil || d.Events != 2 {
 			t.Fatalf("dropped %+v (%v), want 2 events", d, err)
 		}
 
@@ -100,7 +100,7 @@ func TestAFlushIsForWhatWasDeferredBeforeIt(t *testing.T) {
 		w.publish(orders("a", 0, 3)...)
 		time.Sleep(time.Second)
 		must(t, first.stop())
-		must(t, deferral.Flush(t.Context(), w.bus, first.Topic()))
+		must(t, deferral.Flush(w.t.Context(), w.bus, first.Topic()))
 		store := newGroupStore(t)
 		w.deadHolder(store)
 		w.workAsMember(store, hourly())

@@ -115,9 +115,9 @@ func TestDroppedEventsAreNotCountedAsHandled(t *testing.T) {
 		p := w.work(perMinute(1), workerOptions{})
 		w.publish(orders("a", 0, 10)...)
 		time.Sleep(time.Second)
-		waiting, err := deferral.List(t.Context(), w.bus, w.store, "billing", p.Topic())
+		waiting, err := deferral.List(w.t.Context(), w.bus, w.store, "billing", p.Topic())
 		must(t, err)
-		_, err = deferral.Drop(t.Context(), w.store, "billing", p.Topic(), 0, waiting...)
+		_, err = deferral.Drop(w.t.Context(), w.store, "billing", p.Topic(), 0, waiting...)
 		must(t, err)
 		time.Sleep(2 * time.Minute)
 		if n := p.summaries.Stats(); n.Handled != 0 || n.Duplicates != 9 || len(w.sums()) != 0 {

@@ -59,7 +59,7 @@ func TestTrackAnswersTheSameForARepeat(t *testing.T) {
 				tr = w.open(perMinute(2), nil)
 			}
 			for i, e := range all {
-				if d, err := tr.Track(t.Context(), e); err != nil || d != want[i] {
+				if d, err := tr.Track(w.t.Context(), e); err != nil || d != want[i] {
 					t.Errorf("round %d, event %s: %v (%v), want %v", round, e.ID, d, err, want[i])
 				}
 			}
@@ -72,10 +72,10 @@ func TestTrackAnswersTheSameForARepeat(t *testing.T) {
 		}
 		changed := all[0]
 		changed.Data = []byte("other")
-		if d, err := tr.Track(t.Context(), changed); d != deferral.Ignored || !errors.Is(err, deferral.ErrReused) {
+		if d, err := tr.Track(w.t.Context(), changed); d != deferral.Ignored || !errors.Is(err, deferral.ErrReused) {
 			t.Errorf("another payload: %v (%v), want ignored and ErrReused", d, err)
 		}
-		if _, err := tr.Track(t.Context(), bus.Event{Topic: "order.placed"}); !errors.Is(err, bus.ErrInvalidEvent) {
+		if _, err := tr.Track(w.t.Context(), bus.Event{Topic: "order.placed"}); !errors.Is(err, bus.ErrInvalidEvent) {
 			t.Errorf("an event without an ID: %v, want ErrInvalidEvent", err)
 		}
 	})
@@ -90,7 +90,7 @@ func TestTrackDecidesOnceForConcurrentCalls(t *testing.T) {
 		var all sync.WaitGroup
 		for range 20 {
 			all.Go(func() {
-				d, err := tr.Track(t.Context(), orders("a", 0, 1)[0])
+				d, err := tr.Track(w.t.Context(), orders("a", 0, 1)[0])
 				must(t, err)
 				mu.Lock()
 				defer mu.Unlock()
@@ -101,7 +101,7 @@ func TestTrackDecidesOnceForConcurrentCalls(t *testing.T) {
 		if got[deferral.Immediate] != 20 {
 			t.Errorf("decisions are %v, want 20 times immediate", got)
 		}
-		if d, err := tr.Track(t.Context(), orders("a", 1, 1)[0]); err != nil || d != deferral.Deferred {
+		if d, err := tr.Track(w.t.Context(), orders("a", 1, 1)[0]); err != nil || d != deferral.Deferred {
 			t.Errorf("the next one: %v (%v), want deferred: one event was counted", d, err)
 		}
 	})
@@ -115,20 +115,20 @@ func TestTrackSurvivesACrash(t *testing.T) {
 				p := &process{at: func(step string, after bool, n int) bool {
 					return step == at && after && (n == 2 || at != "note" && at != "settle")
 				}}
-				tr, err := deferral.Open(t.Context(), &processBus{p, w.bus}, &processStore{p, w.store}, "billing", perMinute(1), w.sum, &deferral.Options{Logger: discard()})
+				tr, err := deferral.Open(w.t.Context(), &processBus{p, w.bus}, &processStore{p, w.store}, "billing", perMinute(1), w.sum, &deferral.Options{Logger: discard()})
 				must(t, err)
 				all := orders("a", 0, 2)
-				d, err := tr.Track(t.Context(), all[0])
+				d, err := tr.Track(w.t.Context(), all[0])
 				if err != nil || d != deferral.Immediate {
 					t.Fatalf("the first: %v (%v), want immediate", d, err)
 				}
-				_, _ = tr.Track(t.Context(), all[1])
+				_, _ = tr.Track(w.t.Context(), all[1])
 				if !p.dead.Load() {
 					t.Fatal("it has not crashed")
 				}
 				time.Sleep(time.Hour)
 				next := w.open(perMinute(1), nil)
-				if d, err := next.Track(t.Context(), all[1]); err != nil || d != deferral.Deferred {
+				if d, err := next.Track(w.t.Context(), all[1]); err != nil || d != deferral.Deferred {
 					t.Errorf("after the crash: %v (%v), want deferred as before", d, err)
 				}
 				w.start(next)
@@ -150,7 +150,7 @@ func TestUpdateChangesWhatRuns(t *testing.T) {
 		w.start(tr)
 		track := func(e bus.Event, want deferral.Decision) {
 			t.Helper()
-			if d, err := tr.Track(t.Context(), e); err != nil || d != want {
+			if d, err := tr.Track(w.t.Context(), e); err != nil || d != want {
 				t.Errorf("event %s: %v (%v), want %v", e.ID, d, err, want)
 			}
 		}
@@ -286,7 +286,7 @@ func TestLogOfSummariesNamesTheTopicOnce(t *testing.T) {
 	inBubble(t, func(w *world) {
 		var out lockedBuffer
 		o := &deferral.Options{Logger: slog.New(slog.NewTextHandler(&out, nil))}
-		tr, err := deferral.Open(t.Context(), w.bus, w.store, "billing", perMinute(1), w.sum, o)
+		tr, err := deferral.Open(w.t.Context(), w.bus, w.store, "billing", perMinute(1), w.sum, o)
 		must(t, err)
 		w.start(tr)
 		synctest.Wait()

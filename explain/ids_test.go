@@ -53,17 +53,17 @@ func TestLagLooksUpIDsOfTheGroup(t *testing.T) {
 	inBubble(t, func(h *harness) {
 		h.publish(order("1"), order("2"))
 		one := order("1")
-		_, err := h.store.Mark(t.Context(), []dedupe.Mark{{Key: dedupe.Key{Topic: topic, Group: "billing", ID: byData(one)}, State: dedupe.Done, TTL: time.Hour}})
+		_, err := h.store.Mark(h.t.Context(), []dedupe.Mark{{Key: dedupe.Key{Topic: topic, Group: "billing", ID: byData(one)}, State: dedupe.Done, TTL: time.Hour}})
 		must(t, err)
 		s := h.sources()
 		c := s.Group.Cursors[0]
 		c.Delivered = 1
-		l, err := s.Lag(t.Context(), c)
+		l, err := s.Lag(h.t.Context(), c)
 		must(t, err)
 		h.waits(l, "1", explain.ForUnknown, "")
 		h.misses(l.Missing, "if the group has ids of its own")
 		c.ID = byData
-		l, err = s.Lag(t.Context(), c)
+		l, err = s.Lag(h.t.Context(), c)
 		must(t, err)
 		h.waits(l, "2", explain.ForDelivery, "it is the next one")
 		if len(l.Missing) > 0 {
@@ -94,12 +94,12 @@ func TestLagLooksUpEventsOfPartitions(t *testing.T) {
 		first, second := order("1"), order("2")
 		first.Topic, second.Topic = partition, partition+".k"
 		h.publish(first, second)
-		_, err := h.store.Mark(t.Context(), []dedupe.Mark{{Key: dedupe.Key{Topic: topic, Group: "billing", ID: "1"}, State: dedupe.Done, TTL: time.Hour}})
+		_, err := h.store.Mark(h.t.Context(), []dedupe.Mark{{Key: dedupe.Key{Topic: topic, Group: "billing", ID: "1"}, State: dedupe.Done, TTL: time.Hour}})
 		must(t, err)
 		s := h.sources()
 		c := s.Group.Cursors[0]
 		c.Topic, c.Floor, c.Delivered, c.Unsettled, c.Pending = partition, 0, 1, 1, 1
-		l, err := s.Lag(t.Context(), c)
+		l, err := s.Lag(h.t.Context(), c)
 		must(t, err)
 		if l.Oldest == nil || l.Oldest.ID != "2" {
 			t.Errorf("the oldest unsettled event is %+v; want 2, for 1 is done", l.Oldest)

@@ -74,12 +74,12 @@ func TestLagPassesOverWhatIsDone(t *testing.T) {
 		for id, state := range map[string]dedupe.State{"1": dedupe.Done, "2": dedupe.Dead} {
 			marks = append(marks, dedupe.Mark{Key: dedupe.Key{Topic: topic, Group: "billing", ID: id}, State: state, TTL: time.Hour})
 		}
-		errs, err := h.store.Mark(t.Context(), marks)
+		errs, err := h.store.Mark(h.t.Context(), marks)
 		must(t, errors.Join(append(errs, err)...))
 		h.waits(h.lag(3), "3", explain.ForDelivery, "")
 		s := h.sources()
 		s.Marks = uniform{Phase: dedupe.PhaseDone}
-		l, err := s.Lag(t.Context(), s.Group.Cursors[0])
+		l, err := s.Lag(h.t.Context(), s.Group.Cursors[0])
 		must(t, err)
 		if l.Oldest != nil {
 			t.Errorf("found %+v", l.Oldest)
@@ -175,7 +175,7 @@ func TestLagOfARestoredStreamIsNotKnown(t *testing.T) {
 		s := h.sources()
 		c := s.Group.Cursors[0]
 		c.Floor = 17
-		l, err := s.Lag(t.Context(), c)
+		l, err := s.Lag(h.t.Context(), c)
 		must(t, err)
 		h.misses(l.Missing, "the stream was restored, and ends before the group's floor")
 	})
@@ -185,13 +185,13 @@ func TestLagOfARestoredStreamIsNotKnown(t *testing.T) {
 func TestRowsSayWhatTheirEventsWaitFor(t *testing.T) {
 	inBubble(t, func(h *harness) {
 		h.publish(order("1"))
-		claims, err := h.store.Claim(t.Context(), []dedupe.Request{{Key: dedupe.Key{Topic: topic, Group: "billing", ID: "1"}, Nonce: "a", Lease: time.Minute, TTL: time.Hour}})
+		claims, err := h.store.Claim(h.t.Context(), []dedupe.Request{{Key: dedupe.Key{Topic: topic, Group: "billing", ID: "1"}, Nonce: "a", Lease: time.Minute, TTL: time.Hour}})
 		must(t, err)
 		h.waits(h.lag(1), "1", explain.ForRun, "its lease ends in 1m0s")
 		h.settle(2 * time.Minute)
 		h.waits(h.lag(1), "1", explain.ForLease, "is over: the next delivery takes the event over")
 		h.stands(h.story(explain.Query{ID: "1"}), explain.Pending, "takes the event over", "published", "claimed")
-		errs, err := h.store.Settle(t.Context(), []dedupe.Settlement{{Claim: claims[0], Outcome: dedupe.GivenUp, Reason: "no such customer", Letter: "l", Lease: time.Minute, TTL: time.Hour}})
+		errs, err := h.store.Settle(h.t.Context(), []dedupe.Settlement{{Claim: claims[0], Outcome: dedupe.GivenUp, Reason: "no such customer", Letter: "l", Lease: time.Minute, TTL: time.Hour}})
 		must(t, errors.Join(append(errs, err)...))
 		h.waits(h.lag(1), "1", explain.ForLetter, "no such customer")
 		h.stands(h.story(explain.Query{ID: "1"}), explain.DeadLettering, "its dead letter is not stored yet", "published", "claimed", "given up")
@@ -215,7 +215,7 @@ func TestHolderOfAClaimIsNamed(t *testing.T) {
 		} {
 			s := h.sources()
 			s.Marks = uniform{Phase: dedupe.PhaseClaimed, Owner: owner, HeldFor: 5 * time.Second}
-			l, err := s.Lag(t.Context(), s.Group.Cursors[0])
+			l, err := s.Lag(h.t.Context(), s.Group.Cursors[0])
 			must(t, err)
 			h.waits(l, "1", explain.ForRun, want[1])
 			if l.Waits[0].Process != want[0] {
@@ -230,7 +230,7 @@ func TestRowOfALaterVersionIsSaidToBeUnreadable(t *testing.T) {
 		h.publish(order("1"))
 		s := h.sources()
 		s.Marks = uniform{Err: errors.New("a row of a later version")}
-		story, err := s.Story(t.Context(), explain.Query{Topic: topic, ID: "1"})
+		story, err := s.Story(h.t.Context(), explain.Query{Topic: topic, ID: "1"})
 		must(t, err)
 		h.stands(story, explain.Unreadable, "use the version that its workers have", "published")
 		h.misses(story.Missing, "a row of a later version")

@@ -36,14 +36,14 @@ func TestAttemptsComeAfterTheirClaim(t *testing.T) {
 		tell := func() *explain.Story {
 			s := h.sources()
 			s.Marks = late{h.store, 10 * time.Second}
-			story, err := s.Story(t.Context(), explain.Query{Topic: topic, ID: "1"})
+			story, err := s.Story(h.t.Context(), explain.Query{Topic: topic, ID: "1"})
 			must(t, err)
 			return story
 		}
 		h.stands(tell(), explain.Dead, "", "published", "claimed", "failed", "dead-lettered", "dead")
-		for l, err := range h.topic.List(t.Context(), deadletter.Filter{}, bus.Position{}) {
+		for l, err := range h.topic.List(h.t.Context(), deadletter.Filter{}, bus.Position{}) {
 			must(t, err)
-			for _, err := range h.topic.Redrive(t.Context(), h.store, "", l) {
+			for _, err := range h.topic.Redrive(h.t.Context(), h.store, "", l) {
 				must(t, err)
 			}
 		}

@@ -127,7 +127,7 @@ func TestDeadEventHasItsLetter(t *testing.T) {
 		}
 		h.settle(ttl + time.Hour)
 		h.stands(h.story(explain.Query{ID: "2"}), explain.Dead, "dead-lettered at ", "published", "failed", "dead-lettered")
-		_, err := h.sources().Story(t.Context(), explain.Query{Topic: topic, Letter: "none"})
+		_, err := h.sources().Story(h.t.Context(), explain.Query{Topic: topic, Letter: "none"})
 		if !errors.Is(err, bus.ErrNoEvent) {
 			t.Error(err)
 		}
@@ -167,7 +167,7 @@ func TestEditedLetterIsInTheStory(t *testing.T) {
 		h.publish(order("1"))
 		h.settle(time.Minute)
 		l := h.letters()[0]
-		edit, err := h.topic.Edit(t.Context(), l, deadletter.Edit{Data: []byte("fixed")})
+		edit, err := h.topic.Edit(h.t.Context(), l, deadletter.Edit{Data: []byte("fixed")})
 		must(t, err)
 		for _, q := range []explain.Query{{ID: "1"}, {Letter: l.ID}, {Letter: edit}, {Sequence: 1}} {
 			story := h.story(q)
@@ -233,7 +233,7 @@ func TestCopyForAnotherGroupIsNotPending(t *testing.T) {
 		s.Group.Cursors[0].Floor = 1
 		for group, want := range map[string]explain.State{"billing": explain.Settled, "shipping": explain.Pending} {
 			s.Group.Name = group
-			story, err := s.Story(t.Context(), explain.Query{Topic: topic, ID: "1"})
+			story, err := s.Story(h.t.Context(), explain.Query{Topic: topic, ID: "1"})
 			must(t, err)
 			h.stands(story, want, "", "published", "replayed")
 		}
@@ -269,7 +269,7 @@ func TestSourcesTellEventsOfOneIDApart(t *testing.T) {
 		h.subscribe()
 		h.publish(one, two)
 		h.settle(time.Second)
-		_, err := h.sources().Story(t.Context(), explain.Query{Topic: topic, ID: "{1"})
+		_, err := h.sources().Story(h.t.Context(), explain.Query{Topic: topic, ID: "{1"})
 		if !errors.Is(err, explain.ErrAmbiguous) {
 			t.Fatal(err)
 		}
@@ -285,7 +285,7 @@ func TestSourcesTellEventsOfOneIDApart(t *testing.T) {
 
 func TestOutboxRowsAreInTheStory(t *testing.T) {
 	inBubble(t, func(h *harness) {
-		_, err := h.outbox.Add(t.Context(), order("1"), bus.Event{ID: topic + "::billing::1", Topic: "invoice.sent"}, bus.Event{ID: "1", Topic: topic, Source: "urn:shop"})
+		_, err := h.outbox.Add(h.t.Context(), order("1"), bus.Event{ID: topic + "::billing::1", Topic: "invoice.sent"}, bus.Event{ID: "1", Topic: topic, Source: "urn:shop"})
 		must(t, err)
 		story := h.story(explain.Query{ID: "1"})
 		h.stands(story, explain.NotFound, "", "added", "added")
@@ -313,16 +313,16 @@ func TestMissingSourcesAreSaid(t *testing.T) {
 	inBubble(t, func(h *harness) {
 		s := h.sources()
 		s.Marks, s.Letters, s.Outbox = nil, nil, nil
-		story, err := s.Story(t.Context(), explain.Query{Topic: topic, ID: "1"})
+		story, err := s.Story(h.t.Context(), explain.Query{Topic: topic, ID: "1"})
 		must(t, err)
 		for _, text := range []string{"which events are done is not known", "whether it has a dead letter is not known", "whether an outbox carried it is not known"} {
 			h.misses(story.Missing, text)
 		}
 		h.publish(order("1"))
-		lag, err := s.Lag(t.Context(), explain.Cursor{Topic: "order.*", Pending: 1})
+		lag, err := s.Lag(h.t.Context(), explain.Cursor{Topic: "order.*", Pending: 1})
 		must(t, err)
 		h.misses(lag.Missing, "which events are done is not known")
-		_, err = h.sources().Story(t.Context(), explain.Query{Topic: topic, Sequence: 17})
+		_, err = h.sources().Story(h.t.Context(), explain.Query{Topic: topic, Sequence: 17})
 		if !errors.Is(err, bus.ErrNoEvent) {
 			t.Error(err)
 		}

@@ -186,7 +186,7 @@ func TestRedrivenLetterLinksBack(t *testing.T) {
 		open = true
 		letters, err := deadletter.OpenTopic(r.bus, "dead.billing")
 		must(t, err)
-		redriven, err := letters.RedriveAll(t.Context(), r.store, deadletter.Filter{}, nil)
+		redriven, err := letters.RedriveAll(r.t.Context(), r.store, deadletter.Filter{}, nil)
 		must(t, err)
 		r.settle()
 		send, runs := r.one("send order.placed"), r.named("process order.placed")
@@ -227,7 +227,7 @@ func TestHostileHeadersAreNoErrorOfTheEvent(t *testing.T) {
 		for i, h := range hostile {
 			e := order(strings.Repeat("\xff", i+1))
 			e.Headers = h
-			_, err := r.bus.Publish(t.Context(), e)
+			_, err := r.bus.Publish(r.t.Context(), e)
 			must(t, err)
 		}
 		r.settle()
@@ -285,7 +285,7 @@ func TestWhatIsNotSampledStaysSo(t *testing.T) {
 		}, consumer.Options{})
 		e := order("1")
 		e.Headers = bus.Headers{"traceparent": {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"}}
-		_, err := r.bus.Publish(t.Context(), e)
+		_, err := r.bus.Publish(r.t.Context(), e)
 		must(t, err)
 		r.settle()
 		if len(r.named("process order.placed")) > 0 {
@@ -341,7 +341,7 @@ func TestCopyOnPurposeIsATraceOfItsOwn(t *testing.T) {
 		r.subscribe("order.placed", "billing", func(context.Context, bus.Event) error { return nil }, consumer.Options{})
 		e := order("1")
 		e.Headers = bus.Headers{"traceparent": {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}}
-		_, err := r.bus.Publish(t.Context(), e.WithControl(bus.Control{Copy: "replay"}))
+		_, err := r.bus.Publish(r.t.Context(), e.WithControl(bus.Control{Copy: "replay"}))
 		must(t, err)
 		r.settle()
 		run := r.one("process order.placed")

@@ -54,7 +54,7 @@ func TestOneTraceFromTheOutboxToTheNextConsumer(t *testing.T) {
 		must(t, err)
 		r.subscribe("order.placed", "billing", forward.Handle, consumer.Options{})
 		r.subscribe("shipping.due", "shipping", func(context.Context, bus.Event) error { return nil }, consumer.Options{})
-		ctx, checkout := r.tracer.Start(t.Context(), "checkout")
+		ctx, checkout := r.tracer.Start(r.t.Context(), "checkout")
 		_, err = q.Add(ctx, order("1"))
 		must(t, err)
 		checkout.End()
@@ -75,7 +75,7 @@ func TestDrainerLinksABatchToItsWriters(t *testing.T) {
 		q := r.outbox()
 		writers := make(map[trace.TraceID]trace.SpanID)
 		for _, id := range []string{"1", "2", "3"} {
-			ctx, span := r.tracer.Start(t.Context(), "checkout "+id)
+			ctx, span := r.tracer.Start(r.t.Context(), "checkout "+id)
 			_, err := q.Add(ctx, order(id))
 			must(t, err)
 			span.End()
