@@ -48,8 +48,8 @@ func ExampleMessageID() {
 // one topic.
 func ExamplePartition() {
 	p := bus.Partition{Topic: "order.placed", Of: 8, Number: bus.PartitionOf("customer-17", 8)}
-	fmt.Println(p.Subject(), bus.LogicalTopic(p.Subject()))
-	mapped := p.Subject() + "." + bus.KeyToken("customer-17") // by a subject transform
+	fmt.Println(p.Name(), bus.LogicalTopic(p.Name()))
+	mapped := p.Name() + "." + bus.KeyToken("customer-17") // by a subject transform
 	key, _ := bus.PartitionKey(mapped)
 	fmt.Println(key, bus.LogicalTopic(mapped))
 	// Output:

@@ -11,7 +11,7 @@ func TestLayoutPlacesEventsByTopicAndKey(t *testing.T) {
 	t.Parallel()
 	layout := bus.Layout{"order.placed": 8, "other": 3}
 	of := func(topic, key string, n int) string {
-		return bus.Partition{Topic: topic, Of: n, Number: bus.PartitionOf(key, n)}.Subject()
+		return bus.Partition{Topic: topic, Of: n, Number: bus.PartitionOf(key, n)}.Name()
 	}
 	for _, c := range []struct {
 		event bus.Event

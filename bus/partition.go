@@ -33,9 +33,9 @@ type Partition struct {
 	Of, Number int
 }
 
-// Subject is the topic of the partition's events, and what a subscription names. That of the zero
+// Name is the topic of the partition's events, and what a subscription names. That of the zero
 // Partition is empty.
-func (p Partition) Subject() string {
+func (p Partition) Name() string {
 	if p.Of == 0 {
 		return p.Topic
 	}

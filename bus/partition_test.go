@@ -23,7 +23,7 @@ func TestParsePartitionInvertsSubject(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		p, key := anyPartition(t), rapid.String().Draw(t, "key")
-		for _, subject := range []string{p.Subject(), p.Subject() + "." + bus.KeyToken(key)} {
+		for _, subject := range []string{p.Name(), p.Name() + "." + bus.KeyToken(key)} {
 			if err := bus.ValidTopic(subject); err != nil {
 				t.Fatalf("events cannot be published to the partition: %v", err)
 			}
@@ -34,11 +34,11 @@ func TestParsePartitionInvertsSubject(t *testing.T) {
 				t.Fatalf("LogicalTopic(%q) = %q; want %q, and that its own", subject, got, p.Topic)
 			}
 		}
-		if got, ok := bus.PartitionKey(p.Subject() + "." + bus.KeyToken(key)); !ok || got != key {
+		if got, ok := bus.PartitionKey(p.Name() + "." + bus.KeyToken(key)); !ok || got != key {
 			t.Fatalf("PartitionKey of %q = %q, %v", bus.KeyToken(key), got, ok)
 		}
-		if key, ok := bus.PartitionKey(p.Subject()); ok {
-			t.Fatalf("the partition's own subject %q has the key %q", p.Subject(), key)
+		if key, ok := bus.PartitionKey(p.Name()); ok {
+			t.Fatalf("the partition's own subject %q has the key %q", p.Name(), key)
 		}
 	})
 }
@@ -93,7 +93,7 @@ func TestPartitionsOfHostileTopics(t *testing.T) {
 			t.Errorf("%q has the subject %q and the filter %q; want %q and %q", topic, got, covers, subject, filter)
 		}
 	}
-	if got := (bus.Partition{}).Subject(); got != "" {
+	if got := (bus.Partition{}).Name(); got != "" {
 		t.Errorf("the zero Partition has the subject %q", got)
 	}
 }
@@ -116,8 +116,8 @@ func FuzzPartitions(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, a, b string) {
 		if p, ok := bus.ParsePartition(a); ok {
-			if a != p.Subject() && !strings.HasPrefix(a, p.Subject()+".") {
-				t.Errorf("%q is called a part of %q", a, p.Subject())
+			if a != p.Name() && !strings.HasPrefix(a, p.Name()+".") {
+				t.Errorf("%q is called a part of %q", a, p.Name())
 			}
 			if _, again := bus.ParsePartition(p.Topic); again || p.Of < 1 || p.Number < 0 || p.Number >= p.Of {
 				t.Errorf("ParsePartition(%q) = %+v", a, p)

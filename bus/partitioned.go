@@ -54,6 +54,6 @@ func ToPartition(e Event, n int) Event {
 		e.Key, _ = PartitionKey(e.Topic)
 	}
 	topic := LogicalTopic(e.Topic)
-	e.Topic = Partition{Topic: topic, Of: n, Number: PartitionOf(cmp.Or(e.Key, e.ID), n)}.Subject()
+	e.Topic = Partition{Topic: topic, Of: n, Number: PartitionOf(cmp.Or(e.Key, e.ID), n)}.Name()
 	return e
 }

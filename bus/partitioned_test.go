@@ -33,8 +33,8 @@ func TestPartitionedPublishesByKey(t *testing.T) {
 	if err != nil || len(receipts) != len(events) {
 		t.Fatalf("Publish: %v, %v", receipts, err)
 	}
-	ofKey := bus.Partition{Topic: "a", Of: 8, Number: bus.PartitionOf("k", 8)}.Subject()
-	ofID := bus.Partition{Topic: "a", Of: 8, Number: bus.PartitionOf("1", 8)}.Subject()
+	ofKey := bus.Partition{Topic: "a", Of: 8, Number: bus.PartitionOf("k", 8)}.Name()
+	ofID := bus.Partition{Topic: "a", Of: 8, Number: bus.PartitionOf("1", 8)}.Name()
 	for i, want := range []bus.Event{
 		{Topic: ofKey, Key: "k"}, {Topic: ofKey, Key: "k"}, {Topic: ofID}, {Topic: ofKey, Key: "k"}, {Topic: ofKey, Key: "k"}, {Topic: "not.*.valid"}, {},
 	} {

@@ -69,7 +69,7 @@ func (p *partitions) subject(number int) string {
 	if p.options.Order.kind == exclusive {
 		return p.subscribed
 	}
-	return bus.Partition{Topic: p.subscribed, Of: p.options.Order.partitions, Number: number}.Subject()
+	return bus.Partition{Topic: p.subscribed, Of: p.options.Order.partitions, Number: number}.Name()
 }
 
 // pinStarts makes the cursors of a group that is new and starts at the latest event: a partition

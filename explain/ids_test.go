@@ -90,7 +90,7 @@ func TestRowOfAnotherEventUnderTheIDIsNotTaken(t *testing.T) {
 // A mark is that of the event, whatever the layout of its topic.
 func TestLagLooksUpEventsOfPartitions(t *testing.T) {
 	inBubble(t, func(h *harness) {
-		partition := bus.Partition{Topic: topic, Of: 8, Number: 3}.Subject()
+		partition := bus.Partition{Topic: topic, Of: 8, Number: 3}.Name()
 		first, second := order("1"), order("2")
 		first.Topic, second.Topic = partition, partition+".k"
 		h.publish(first, second)

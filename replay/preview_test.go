@@ -107,7 +107,7 @@ func TestDryRunReadsDataWhereItIsNeeded(t *testing.T) {
 func TestDryRunKnowsEventsOfPartitions(t *testing.T) {
 	t.Parallel()
 	b := newBus(t, 0)
-	partition := bus.Partition{Topic: "orders.new", Of: 8, Number: 3}.Subject()
+	partition := bus.Partition{Topic: "orders.new", Of: 8, Number: 3}.Name()
 	publish(t, b, bus.Event{ID: "1", Topic: partition}, bus.Event{ID: "2", Topic: partition + ".k"}, bus.Event{ID: "3", Topic: partition})
 	store, err := memdedupe.New(nil)
 	must(t, err)

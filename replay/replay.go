@@ -160,7 +160,7 @@ func readLayout(topic string) bus.Partition {
 
 // placeOf is where some of the topic's events are published.
 func placeOf(layout bus.Layout, topic string) string {
-	return bus.Partition{Topic: topic, Of: layout[topic]}.Subject()
+	return bus.Partition{Topic: topic, Of: layout[topic]}.Name()
 }
 
 // validate says why there cannot be such a replay.

@@ -73,11 +73,11 @@ func (c *Connections) provisionPartitions(ctx context.Context, handlers []handle
 	var topics []string
 	for i := range handlers {
 		if n := handlers[i].order().NumPartitions(); n > 0 {
-			topics = append(topics, bus.Partition{Topic: handlers[i].topic, Of: n}.Subject())
+			topics = append(topics, bus.Partition{Topic: handlers[i].topic, Of: n}.Name())
 		}
 	}
 	for topic, n := range c.o.Partitions {
-		if at := (bus.Partition{Topic: topic, Of: n}.Subject()); !slices.Contains(topics, at) {
+		if at := (bus.Partition{Topic: topic, Of: n}.Name()); !slices.Contains(topics, at) {
 			topics = append(topics, at)
 		}
 	}

@@ -106,7 +106,7 @@ func (h *handlerSpec) overlaps(other *handlerSpec) bool {
 
 // firstPart is the topic, or the first of its partitions.
 func (h *handlerSpec) firstPart() string {
-	return bus.Partition{Topic: h.topic, Of: h.order().NumPartitions()}.Subject()
+	return bus.Partition{Topic: h.topic, Of: h.order().NumPartitions()}.Name()
 }
 
 // runningSubscription is a subscription that runs.

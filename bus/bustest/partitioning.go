@@ -36,8 +36,8 @@ var partition = bus.Partition{Topic: "orders.new", Of: 8, Number: 3}
 // mapped are events of partition and its neighbours, by the order in which they are published.
 // Those of partition are "1" to "5".
 func mapped() []bus.Event {
-	own, other := partition.Subject(), bus.Partition{Topic: partition.Topic, Of: 8, Number: 4}.Subject()
-	older := bus.Partition{Topic: partition.Topic, Of: 4, Number: 3}.Subject()
+	own, other := partition.Name(), bus.Partition{Topic: partition.Topic, Of: 8, Number: 4}.Name()
+	older := bus.Partition{Topic: partition.Topic, Of: 4, Number: 3}.Name()
 	return []bus.Event{
 		{ID: "plain", Topic: partition.Topic},
 		{ID: "1", Topic: own, Key: "a"},
@@ -55,7 +55,7 @@ func mapped() []bus.Event {
 func knowsLayouts(t *testing.T, f *fixture) {
 	e := event("1")
 	f.publish(t, e)
-	for _, topic := range []string{partition.Subject(), partition.Subject() + ".k"} {
+	for _, topic := range []string{partition.Name(), partition.Name() + ".k"} {
 		e.Topic = topic
 		if receipts, err := f.bus.Publish(t.Context(), e); err != nil || !receipts[0].Duplicate {
 			t.Errorf("event %q, stored on %q, is published to %q: %+v, %v; want a duplicate", e.ID, event("1").Topic, topic, receipts, err)
@@ -67,7 +67,7 @@ func knowsLayouts(t *testing.T, f *fixture) {
 
 func coversMapped(t *testing.T, f *fixture) {
 	f.publish(t, mapped()...)
-	src := f.subscribeTo(t, partition.Subject(), "g", nil)
+	src := f.subscribeTo(t, partition.Name(), "g", nil)
 	ds := f.fetch(t, src, 5)
 	wantIDs(t, ds, "1", "2", "3", "4", "5")
 	f.info(t, src, "nothing pending", func(i bus.Info) bool { return i.Pending == 0 && i.Unsettled == 5 })
@@ -79,10 +79,10 @@ func coversMapped(t *testing.T, f *fixture) {
 			t.Errorf("%q is delivered under topic %q", d.Event.ID, d.Event.Topic)
 		}
 	}
-	if !f.topic(t, partition.Subject(), "g", bus.Start{}).Known {
+	if !f.topic(t, partition.Name(), "g", bus.Start{}).Known {
 		t.Error("the group is not known on the partition")
 	}
-	again := f.subscribeTo(t, partition.Subject(), "g", nil)
+	again := f.subscribeTo(t, partition.Name(), "g", nil)
 	ack(t, ds...)
 	f.idle(t, again)
 	if err := again.Healthy(); err != nil {
@@ -92,8 +92,8 @@ func coversMapped(t *testing.T, f *fixture) {
 }
 
 func coversOnlyMapped(t *testing.T, f *fixture) {
-	f.publish(t, bus.Event{ID: "1", Topic: partition.Subject() + ".k"})
-	src := f.subscribeTo(t, partition.Subject(), "g", nil)
+	f.publish(t, bus.Event{ID: "1", Topic: partition.Name() + ".k"})
+	src := f.subscribeTo(t, partition.Name(), "g", nil)
 	ds := f.fetch(t, src, 1)
 	wantIDs(t, ds, "1")
 	ack(t, ds...)
@@ -102,11 +102,11 @@ func coversOnlyMapped(t *testing.T, f *fixture) {
 
 func rewindsMapped(t *testing.T, f *fixture) {
 	f.publish(t, mapped()...)
-	old := f.subscribeTo(t, partition.Subject(), "g", nil)
+	old := f.subscribeTo(t, partition.Name(), "g", nil)
 	ds := f.fetch(t, old, 4)
 	ack(t, ds[0], ds[2])
 	f.info(t, old, "two settled", func(i bus.Info) bool { return i.Unsettled == 2 })
-	src := f.subscribeTo(t, partition.Subject(), "g", &bus.SubscribeOptions{Rewind: true})
+	src := f.subscribeTo(t, partition.Name(), "g", &bus.SubscribeOptions{Rewind: true})
 	again := f.fetch(t, src, 4)
 	wantRewound(t, again, "2", "3", "4", "5")
 	ack(t, again...)
@@ -116,7 +116,7 @@ func rewindsMapped(t *testing.T, f *fixture) {
 func keysMapped(t *testing.T, f *fixture) {
 	f.publish(t, mapped()...)
 	var keys, types []string
-	for _, d := range f.fetch(t, f.subscribeTo(t, partition.Subject(), "g", nil), 5) {
+	for _, d := range f.fetch(t, f.subscribeTo(t, partition.Name(), "g", nil), 5) {
 		keys, types = append(keys, d.Event.Key), append(types, d.Event.Type)
 	}
 	equal(t, "keys", keys, []string{"a", "c.d", "", "own", "a"})
@@ -127,7 +127,7 @@ func readsMapped(t *testing.T, f *fixture) {
 	f.publish(t, mapped()...)
 	reader := f.bus.(bus.Reader) //nolint:errcheck,forcetypeassert // the case is run for those alone
 	var got []string
-	for s, err := range reader.Read(t.Context(), partition.Subject(), bus.Range{}) {
+	for s, err := range reader.Read(t.Context(), partition.Name(), bus.Range{}) {
 		if err != nil {
 			t.Fatalf("Read: %v", err)
 		}
@@ -165,11 +165,11 @@ func readsTopicWithPartitions(t *testing.T, f *fixture) {
 	want := []string{"plain", "1", "neighbour", "2", "3", "neighbour 2", "older", "4", "5"}
 	equal(t, "a topic", f.partitioned(t, partition.Topic, bus.From{}), want)
 	equal(t, "a topic, behind an id", f.partitioned(t, partition.Topic, bus.From{AfterID: "2"}), want[4:])
-	equal(t, "a partition", f.partitioned(t, partition.Subject(), bus.From{}), []string{"1", "2", "3", "4", "5"})
+	equal(t, "a partition", f.partitioned(t, partition.Name(), bus.From{}), []string{"1", "2", "3", "4", "5"})
 	equal(t, "a pattern", f.partitioned(t, "orders.new.*", bus.From{}), nil)
 	equal(t, "a topic without its partitions", readIDs(f.read(t, partition.Topic, bus.Range{})), want[:1])
 	for s, err := range f.reader(t).Read(t.Context(), partition.Topic, bus.Range{Partitions: true}) {
-		if err != nil || s.Event.ID == "1" && s.Event.Topic != partition.Subject() {
+		if err != nil || s.Event.ID == "1" && s.Event.Topic != partition.Name() {
 			t.Errorf("read %q of %q, %v", s.Event.ID, s.Event.Topic, err)
 		}
 	}
@@ -193,16 +193,16 @@ func findsMapped(t *testing.T, f *fixture) {
 		t.Skipf("%T is no bus.NextFinder", f.bus)
 	}
 	f.publish(t, mapped()...)
-	ds := f.fetch(t, f.subscribeTo(t, partition.Subject(), "g", nil), 5)
+	ds := f.fetch(t, f.subscribeTo(t, partition.Name(), "g", nil), 5)
 	after := bus.Position{Stream: ds[0].At.Stream}
 	for _, d := range ds {
-		at, err := next.FindNext(t.Context(), partition.Subject(), after)
+		at, err := next.FindNext(t.Context(), partition.Name(), after)
 		if err != nil || at != d.At {
 			t.Fatalf("behind sequence %d: %+v, %v; want %+v", after.Sequence, at, err, d.At)
 		}
 		after = at
 	}
-	if at, err := next.FindNext(t.Context(), partition.Subject(), after); err != nil || at != (bus.Position{}) {
+	if at, err := next.FindNext(t.Context(), partition.Name(), after); err != nil || at != (bus.Position{}) {
 		t.Errorf("behind the last: %+v, %v", at, err)
 	}
 }
@@ -214,13 +214,13 @@ func findsLayouts(t *testing.T, f *fixture) {
 	}
 	find := func(want ...int) {
 		t.Helper()
-		got, err := finder.FindLayouts(t.Context(), partition.Topic, f.topic(t, partition.Subject(), "", bus.Start{}).Start)
+		got, err := finder.FindLayouts(t.Context(), partition.Topic, f.topic(t, partition.Name(), "", bus.Start{}).Start)
 		if err != nil || !slices.Equal(got, want) {
 			t.Errorf("layouts %v, %v; want %v", got, err, want)
 		}
 	}
 	find()
-	f.publish(t, bus.Event{ID: "0", Topic: bus.Partition{Topic: partition.Topic, Of: 16, Number: 15}.Subject()})
+	f.publish(t, bus.Event{ID: "0", Topic: bus.Partition{Topic: partition.Topic, Of: 16, Number: 15}.Name()})
 	f.publish(t, mapped()...)
 	f.publish(t, bus.Event{ID: "another", Topic: "orders.old.of3.1"}, bus.Event{ID: "none", Topic: "orders.new.of3.3"})
 	find(8, 16)
@@ -241,12 +241,12 @@ func listsCursors(t *testing.T, f *fixture) {
 		t.Errorf("a group without a cursor has %+v", got)
 	}
 	f.publish(t, mapped()...)
-	src := f.subscribeTo(t, partition.Subject(), "g", nil)
+	src := f.subscribeTo(t, partition.Name(), "g", nil)
 	ack(t, f.fetch(t, src, 3)[0])
 	f.info(t, src, "one settled", func(i bus.Info) bool { return i.Unsettled == 2 && i.Pending == 2 })
 	f.subscribeTo(t, "orders.*", "g", nil)
 	f.subscribeTo(t, "orders.new", "another", nil)
-	want := []bus.Cursor{{Topic: "orders.*", Pending: 1}, {Topic: partition.Subject(), Pending: 2, Unsettled: 2}}
+	want := []bus.Cursor{{Topic: "orders.*", Pending: 1}, {Topic: partition.Name(), Pending: 2, Unsettled: 2}}
 	if got := f.cursors(t, "g"); !slices.Equal(got, want) {
 		t.Errorf("the group's cursors are %+v; want %+v", got, want)
 	}

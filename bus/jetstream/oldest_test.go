@@ -48,7 +48,7 @@ func TestTheOldestServerDeliversPartitions(t *testing.T) {
 	nc := natstest.StartVersion(t, natsbus.OldestServer).Connect(t)
 	makeStream(t, newJetStream(t, nc), jetstream.StreamConfig{Name: stream, Subjects: []string{"orders.>"}})
 	b := newBus(t, nc, nil)
-	partition := bus.Partition{Topic: topic, Of: 8, Number: 3}.Subject()
+	partition := bus.Partition{Topic: topic, Of: 8, Number: 3}.Name()
 	for i, subject := range []string{topic, partition, topic + ".of8.4", partition + ".k", partition, topic + ".of8.4.k", partition + ".l", partition, topic} {
 		if _, err := b.Publish(t.Context(), bus.Event{ID: strconv.Itoa(i), Topic: subject}); err != nil {
 			t.Fatal(err)

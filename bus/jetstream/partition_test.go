@@ -42,7 +42,7 @@ func TestPartitionOfIsTheServersPartition(t *testing.T) {
 	got := 0
 	for number := range n {
 		p := bus.Partition{Topic: "order.placed", Of: n, Number: number}
-		for s, err := range w.bus.Read(t.Context(), p.Subject(), bus.Range{}) {
+		for s, err := range w.bus.Read(t.Context(), p.Name(), bus.Range{}) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -81,7 +81,7 @@ func TestOwnAndMappedEventsComeInOneOrder(t *testing.T) {
 	}
 	total := 0
 	for number := range 2 {
-		src, err := w.bus.Subscribe(t.Context(), bus.Partition{Topic: "order.placed", Of: 2, Number: number}.Subject(), group, nil)
+		src, err := w.bus.Subscribe(t.Context(), bus.Partition{Topic: "order.placed", Of: 2, Number: number}.Name(), group, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -117,7 +117,7 @@ func TestPartitionsAreFoundWhereTheyAreOnlyMapped(t *testing.T) {
 		Name: "placed", Subjects: []string{"order.placed.by.*"},
 		SubjectTransform: &jetstream.SubjectTransformConfig{Source: "order.placed.by.*", Destination: "order.placed.of1.{{partition(1,1)}}.{{wildcard(1)}}"},
 	})
-	src, err := w.bus.Subscribe(t.Context(), bus.Partition{Topic: "order.placed", Of: 1}.Subject(), group, nil)
+	src, err := w.bus.Subscribe(t.Context(), bus.Partition{Topic: "order.placed", Of: 1}.Name(), group, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,9 +136,9 @@ func TestPartitionsAreFoundWhereTheyAreOnlyMapped(t *testing.T) {
 // topicBelow is the topic of an event that the server has mapped to a partition.
 func topicBelow(p bus.Partition, key string) string {
 	if key == "" {
-		return p.Subject()
+		return p.Name()
 	}
-	return p.Subject() + "." + bus.KeyToken(key)
+	return p.Name() + "." + bus.KeyToken(key)
 }
 
 // A foreign client that publishes to a partition's topic, and not below it, is no publisher of
@@ -148,7 +148,7 @@ func TestEventsBesideAPartitionAreReported(t *testing.T) {
 	var log record
 	w := newWorld(t, &natsbus.Options{Logger: log.logger()})
 	makeStream(t, w.js, jetstream.StreamConfig{Name: "placed", Subjects: []string{"order.placed.>"}})
-	p := bus.Partition{Topic: "order.placed", Of: 2}.Subject()
+	p := bus.Partition{Topic: "order.placed", Of: 2}.Name()
 	if _, err := w.bus.Publish(t.Context(), bus.Event{ID: "1", Topic: p}); err != nil {
 		t.Fatal(err)
 	}

@@ -185,7 +185,11 @@ func TestRewindOnACluster(t *testing.T) {
 	for i := range 20 {
 		ids = append(ids, fmt.Sprint(i))
 	}
-	publish(t, b, ids...)
+	eventually(t, "a stream that takes events", func() bool {
+		_, err := b.Publish(t.Context(), bus.Event{ID: ids[0], Topic: topic, Data: []byte("payload of " + ids[0])})
+		return err == nil
+	})
+	publish(t, b, ids[1:]...)
 	ds := fetch(t, old, 20)
 	ack(t, ds[:5]...)
 	ack(t, ds[9])

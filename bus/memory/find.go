@@ -91,7 +91,7 @@ func (b *Bus) FindLayouts(ctx context.Context, topic string, in bus.Position) ([
 	s.withLock(func(int64) {
 		for seq := s.log.first; seq < s.log.next; seq++ {
 			of := s.log.entryAt(seq).event.Topic
-			if p, ok := bus.ParsePartition(of); ok && p.Topic == topic && p.Subject() == of {
+			if p, ok := bus.ParsePartition(of); ok && p.Topic == topic && p.Name() == of {
 				found[p.Of] = struct{}{}
 			}
 		}

@@ -84,7 +84,7 @@ func publishLines(ctx context.Context, cmd *cli.Command, stdout, stderr io.Write
 	configured := c
 	return withConnections(ctx, connectOptions(cmd, c, log), func(c *worker.Connections) error {
 		layout := flagLayout(cmd, topic)
-		info, err := c.Bus().Topic(ctx, bus.Partition{Topic: topic, Of: layout[topic]}.Subject(), "", bus.Start{})
+		info, err := c.Bus().Topic(ctx, bus.Partition{Topic: topic, Of: layout[topic]}.Name(), "", bus.Start{})
 		if err != nil {
 			return err
 		}

@@ -51,7 +51,7 @@ func (c *Config) checkByKey(r *configReader, i int) {
 func (c *Config) checkTakesPartitions(r *configReader, i int) {
 	s, at := &c.Provision.Streams[i], entryPath("provision.streams", i)+".subjects"
 	for _, topic := range c.PartitionedTopics() {
-		first := bus.Partition{Topic: topic, Of: c.PartitionsOf(topic)}.Subject()
+		first := bus.Partition{Topic: topic, Of: c.PartitionsOf(topic)}.Name()
 		if bus.ValidTopic(topic) != nil || !s.takes(topic) || s.matchesAll(r, at, bus.SubjectOf(first)) {
 			continue
 		}

@@ -22,7 +22,7 @@ type consumerPart struct {
 func (p *planner) consumers() (parts []part) {
 	for i := range p.c.Subscriptions {
 		s := &p.c.Subscriptions[i]
-		topic := bus.Partition{Topic: s.Topic, Of: s.Partitions()}.Subject()
+		topic := bus.Partition{Topic: s.Topic, Of: s.Partitions()}.Name()
 		parts = append(parts, &consumerPart{api: p.api, bus: p.bus, topic: topic, group: p.c.Group, partitions: s.Partitions()})
 	}
 	return parts

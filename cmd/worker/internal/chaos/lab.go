@@ -89,7 +89,7 @@ func (l *lab) open(ctx context.Context, o *Options) (err error) {
 func (l *lab) bedTargets(o *Options) (targets []target) {
 	n := o.Order.NumPartitions()
 	for number := range max(n, 1) {
-		topic := bus.Partition{Topic: l.bed.Topic(), Of: n, Number: number}.Subject()
+		topic := bus.Partition{Topic: l.bed.Topic(), Of: n, Number: number}.Name()
 		targets = append(targets, target{
 			topic: topic, stream: l.bed.Name, consumer: natsbus.ConsumerName(l.bed.Name, topic), deadLetter: l.bed.DeadLetters(),
 		})

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/internal/backoff"
 )
 
@@ -106,7 +107,7 @@ func (p *eventProducer) stop() {
 
 // newMessage has no Nats-Msg-Id, so the bus knows nothing of copies.
 func newMessage(e message) *nats.Msg {
-	m := nats.NewMsg(e.topic)
+	m := nats.NewMsg(bus.SubjectOf(e.topic))
 	m.Header = nats.Header{
 		"ce-specversion": {"1.0"}, "ce-id": {e.id}, "ce-source": {"onceish"}, "ce-type": {"order.placed"}, "ce-datacontenttype": {"application/json"},
 		"ce-partitionkey": {e.key},
