@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,9 +30,9 @@ type crewMember struct {
 	*process
 
 	worker  *worker
-	made    int // summaries
-	stopped int // summaries that were stopped for another process
-	failed  int // summaries after an attempt that counted
+	made    atomic.Int32 // summaries
+	stopped atomic.Int32 // summaries that were stopped for another process
+	failed  atomic.Int32 // summaries after an attempt that counted
 }
 
 // newCrew starts members. stop is asked before each summary what becomes of its process.
@@ -55,14 +56,14 @@ func (k *crew) join(m *crewMember, c deferral.Config, stop func(m *crewMember) (
 			fault()
 		}
 		if consumer.AttemptFrom(ctx).Number > 1 {
-			m.failed++
+			m.failed.Add(1)
 		}
 		if m.dead.Load() {
 			<-ctx.Done()
 		}
 		if m.awaitThaw(); ctx.Err() != nil {
 			if errors.Is(context.Cause(ctx), consumer.ErrLeaseLost) {
-				m.stopped++
+				m.stopped.Add(1)
 			}
 			return context.Cause(ctx)
 		}
@@ -101,7 +102,7 @@ func (k *crew) begin(m *crewMember) {
 		}
 	}
 	k.active[m.process]++
-	m.made++
+	m.made.Add(1)
 }
 
 func (k *crew) end(m *crewMember) {
@@ -143,12 +144,12 @@ func TestASummaryThatIsStoppedForAnotherProcessIsNoAttempt(t *testing.T) {
 		w.publish(all...)
 		time.Sleep(10 * time.Minute)
 		w.wantOnce(t, all, 0)
-		stopped := 0
+		stopped := int32(0)
 		for _, m := range k.members {
-			if m.failed > 0 {
-				t.Errorf("%d summaries were another attempt of their first event, want each to be the first", m.failed)
+			if failed := m.failed.Load(); failed > 0 {
+				t.Errorf("%d summaries were another attempt of their first event, want each to be the first", failed)
 			}
-			stopped += m.stopped
+			stopped += m.stopped.Load()
 		}
 		if stopped == 0 {
 			t.Error("no summary was stopped")
@@ -166,18 +167,22 @@ func TestSummariesAreTakenOverFromAStoppedProcess(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(w *world) {
-				var victim *crewMember
-				var choose sync.Once
+				var chosen atomic.Pointer[crewMember]
 				k := w.newCrew(2, perMinute(1), func(m *crewMember) func() {
-					return func() { choose.Do(func() { victim = m; stop(m.process) }) }
+					return func() {
+						if chosen.CompareAndSwap(nil, m) {
+							stop(m.process)
+						}
+					}
 				})
 				all := keyedOrders(5, 0, 8)
 				w.publish(all...)
 				time.Sleep(31 * time.Second)
+				victim := chosen.Load()
 				if victim == nil || len(w.sums()) != 0 {
 					t.Fatalf("after the interval: victim %v, summaries %v; want one that was stopped before it made any", victim, w.sums())
 				}
-				victim.made = 0
+				victim.made.Store(0)
 				time.Sleep(3 * time.Minute)
 				w.wantOnce(t, all, 0)
 				victim.thaw()
@@ -190,8 +195,8 @@ func TestSummariesAreTakenOverFromAStoppedProcess(t *testing.T) {
 						wantNothingLeft(t, m.worker)
 					}
 				}
-				if victim.made != 0 {
-					t.Errorf("the %s process made %d summaries, while another one held the lease", name, victim.made)
+				if made := victim.made.Load(); made != 0 {
+					t.Errorf("the %s process made %d summaries, while another one held the lease", name, made)
 				}
 			})
 		})

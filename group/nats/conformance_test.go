@@ -54,6 +54,22 @@ func quiet(o *Options) *Options {
 	return o
 }
 
+// joinCluster joins a group once the cluster answers, which servers that have just started may not
+// do in time.
+func joinCluster(t *testing.T, nc *nats.Conn, o *group.Options) *group.Session {
+	t.Helper()
+	store := newStore(t, nc, &Options{Replicas: 3})
+	for limit := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		session, err := group.Join(t.Context(), store, "g", o)
+		if err == nil {
+			return session
+		}
+		if time.Now().After(limit) {
+			t.Fatal(err)
+		}
+	}
+}
+
 // A group works on a cluster while its buckets change their leaders.
 func TestCluster(t *testing.T) {
 	t.Parallel()
@@ -64,10 +80,7 @@ func TestCluster(t *testing.T) {
 	for range cap(ended) {
 		nc = natstest.Connect(t, cluster.URL())
 		o := &group.Options{Logger: slog.New(slog.DiscardHandler)}
-		session, err := group.Join(ctx, newStore(t, nc, &Options{Replicas: 3}), "g", o)
-		if err != nil {
-			t.Fatal(err)
-		}
+		session := joinCluster(t, nc, o)
 		go func() { ended <- session.Run(ctx) }()
 	}
 	store := newStore(t, nc, nil)
