@@ -137,7 +137,7 @@ func TestRewoundSourceHandsOutInOrderAcrossCuts(t *testing.T) {
 	w := newWorld(t, nil)
 	p, b := w.through(t, &natsbus.Options{APITimeout: 500 * time.Millisecond}, nats.ReconnectWait(time.Millisecond), nats.ReconnectJitter(0, 0), nats.MaxReconnects(-1))
 	o, wait, stop := startOwner(t, w.bus, b)
-	cuts := 200
+	cuts := 60
 	if testing.Short() {
 		cuts = 20
 	}

@@ -24,7 +24,7 @@ var (
 )
 
 // seeds are played in every run of the tests.
-const seeds = 2000
+const seeds = 1200
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
