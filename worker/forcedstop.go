@@ -16,16 +16,18 @@ import (
 var errForcedStop = errors.New("told to end at once")
 
 // forcedStop cancels handlers when a second signal, or Options.ForceStop, asks to stop at once, and
-// counts those that were cut off.
+// counts those that were cut off when the worker ended. Those of a partition that was handed over
+// before are events of its next owner, and no part of that.
 type forcedStop struct {
+	end     *shutdownClock
 	ctx     context.Context //nolint:containedctx // ends when a second signal, or Options.ForceStop, asks to stop at once
 	cancel  context.CancelCauseFunc
 	waiting sync.WaitGroup
 	cutOff  atomic.Int64
 }
 
-func newForcedStop(forceStop <-chan struct{}) *forcedStop {
-	c := &forcedStop{}
+func newForcedStop(forceStop <-chan struct{}, end *shutdownClock) *forcedStop {
+	c := &forcedStop{end: end}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	c.waiting.Go(func() {
 		select {
@@ -61,7 +63,7 @@ func (c *forcedStop) cancelOnStop(next consumer.Handler) consumer.Handler {
 		case errors.Is(cause, errForcedStop):
 			c.cutOff.Add(1)
 			return consumer.Snooze(0)
-		case errors.Is(cause, consumer.ErrDrainTimeout):
+		case errors.Is(cause, consumer.ErrDrainTimeout) && c.end.hasBegun():
 			c.cutOff.Add(1)
 		}
 		return err

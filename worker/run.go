@@ -38,7 +38,7 @@ func (w *Worker) Run(ctx context.Context) (err error) {
 	if err := w.checkSetup(); err != nil {
 		return err
 	}
-	cut := newForcedStop(w.o.ForceStop)
+	cut := newForcedStop(w.o.ForceStop, end)
 	defer cut.release()
 	member, err := w.joinGroup(ctx)
 	if err != nil {
@@ -138,6 +138,7 @@ func (w *Worker) subscribeAll(ctx context.Context, c *forcedStop) (subs []runnin
 		added, tracker, err := w.subscribeHandler(ctx, &h, store, c)
 		subs = append(subs, added...)
 		if err != nil {
+			c.end.startClock()
 			return nil, errors.Join(err, drainAll(ctx, subs))
 		}
 		if tracker != nil {

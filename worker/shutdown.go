@@ -47,6 +47,12 @@ func (s *shutdownClock) startClock() {
 	}
 }
 
+func (s *shutdownClock) hasBegun() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.began.IsZero()
+}
+
 // deadline is a while before the end of all of it; not ok: it has not begun.
 func (s *shutdownClock) deadline(before time.Duration) (at time.Time, ok bool) {
 	s.mu.Lock()
