@@ -33,11 +33,11 @@
 // The events of a partition ([bus.Partition]) lie one token below its topic: those of the topic
 // "order.of8.3" have the subject "order.of8.3.%", see [bus.SubjectOf], and in place of the %
 // others have the key that a subject transform of the stream has put there. So one consumer reads
-// them with one filter. What a client publishes to "order.of8.3" itself is not read: subscribing
-// finds it, and logs an error. A cursor is rewound by a reset of the consumer to its ack floor;
-// before nats-server 2.14 it is deleted and made again with the same configuration, other Sources
-// of it end with [bus.ErrConsumerLost], and streams of interest retention are refused, because they
-// would drop what waits.
+// them with one filter. What a client publishes to "order.of8.3" itself is not read: whoever
+// subscribes to partition 0 finds it, and logs an error. A cursor is rewound by a reset of the
+// consumer to its ack floor; before nats-server 2.14 it is deleted and made again with the same
+// configuration, other Sources of it end with [bus.ErrConsumerLost], and streams of interest
+// retention are refused, because they would drop what waits.
 //
 // Answers to deliveries are plain publishes that nobody confirms. While the connection is down, and
 // until the consumer behind it was looked at again, acks and terms are kept and naks and extensions

@@ -3,6 +3,7 @@ package jetstream
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -17,17 +18,19 @@ func (b *Bus) warnOfDeliveries(ctx context.Context, stream *jetstream.StreamInfo
 }
 
 // warnOfUnread logs that somebody has published to the topic of a partition as it is, where no
-// consumer reads: a foreign client, for Publish does not.
+// consumer reads: a foreign client, for Publish does not. Whoever subscribes to partition 0 looks
+// for all of them.
 func (b *Bus) warnOfUnread(ctx context.Context, stream *jetstream.StreamInfo, topic string) {
-	if bus.SubjectOf(topic) == topic || b.o.BindOnly {
+	layout, ok := strings.CutSuffix(topic, ".0")
+	if !ok || bus.SubjectOf(topic) == topic || b.o.BindOnly {
 		return
 	}
-	m, err := b.requestMessage(ctx, "look for events beside a partition", stream.Config.Name, messageRequest{Last: topic})
+	m, err := b.requestMessage(ctx, "look for events beside partitions", stream.Config.Name, messageRequest{Sequence: 1, Subject: layout + ".*"})
 	switch {
 	case err != nil && !errors.Is(err, errors.ErrUnsupported):
-		b.log.Debug("cannot see whether events lie beside a partition", "topic", topic, "error", err)
-	case m != nil:
-		b.log.Error("events lie beside a partition, where they are never handled: publish them to "+bus.SubjectOf(topic)+", or with bus.Partitioned",
-			"subject", topic, "last_sequence", m.Sequence, "stream", stream.Config.Name)
+		b.log.Debug("cannot see whether events lie beside the partitions", "topic", layout, "error", err)
+	case m != nil && bus.SubjectOf(m.Subject) != m.Subject:
+		b.log.Error("events lie beside a partition, where they are never handled: publish them to "+bus.SubjectOf(m.Subject)+", or with bus.Partitioned",
+			"subject", m.Subject, "first_sequence", m.Sequence, "stream", stream.Config.Name)
 	}
 }
