@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"time"
@@ -98,6 +99,23 @@ func (r *Range) Validate() error {
 		return fmt.Errorf("Range.Until.Time %v is before Range.From.Time %v: exchange them", r.Until.Time, r.From.Time)
 	}
 	return nil
+}
+
+// FindTopic is Bus.Topic of what a read with Range.Partitions covers: also of a topic that lies on
+// its partitions alone.
+func FindTopic(ctx context.Context, b TopicFinder, topic, group string, from Start) (TopicInfo, error) {
+	info, err := b.Topic(ctx, topic, group, from)
+	if errors.Is(err, ErrNoStream) && !hasWildcard(topic) {
+		if partitions, lies := b.Topic(ctx, PartitionsOf(topic), group, from); lies == nil {
+			return partitions, nil
+		}
+	}
+	return info, err
+}
+
+// TopicFinder is the part of a Bus that FindTopic takes.
+type TopicFinder interface {
+	Topic(ctx context.Context, topic, group string, from Start) (TopicInfo, error)
 }
 
 // Filters is for implementers of a bus. It returns the patterns that a read of a topic takes, of

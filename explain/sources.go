@@ -107,10 +107,7 @@ func (s *Sources) after(ctx context.Context, b lookup, pattern string, sequence 
 	if sequence == 0 {
 		return bus.From{}, nil
 	}
-	info, err := b.Topic(ctx, pattern, s.Group.Name, bus.Start{})
-	if errors.Is(err, bus.ErrNoStream) { // it lies on partitions alone
-		info, err = b.Topic(ctx, bus.PartitionsOf(pattern), s.Group.Name, bus.Start{})
-	}
+	info, err := bus.FindTopic(ctx, b, pattern, s.Group.Name, bus.Start{})
 	if err != nil {
 		return bus.From{}, err
 	}

@@ -40,7 +40,7 @@ func (r *Rebuild) fill(ctx context.Context, coll *driver.Collection, g *progress
 		return err
 	}
 	b := fillingBatch{r: r, coll: coll, progress: g}
-	for s, err := range r.history.Read(ctx, r.topic, bus.Range{From: bus.From{After: at}}) {
+	for s, err := range r.history.Read(ctx, r.topic, bus.Range{From: bus.From{After: at}, Partitions: true}) {
 		if dropped, ok := errors.AsType[*bus.DroppedError](err); ok && r.o.Incomplete {
 			_ = dropped
 			continue

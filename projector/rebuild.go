@@ -17,13 +17,13 @@ import (
 )
 
 // History is where a rebuild reads the events of a topic: a bus.Bus that is a bus.Reader is one. An
-// archive in front of a stream is another; it returns the events in order, under their positions in
-// the stream.
+// archive in front of a stream is another; it returns the events in order, those on partitions of
+// the topic included (bus.Range.Partitions), under their positions in the stream.
 type History interface {
 	bus.Reader
 	// Topic is that of a bus.Bus. A rebuild looks at First and Last alone: the first event that the
 	// history still has, and the last one that it ever had.
-	Topic(ctx context.Context, topic, group string, from bus.Start) (bus.TopicInfo, error)
+	bus.TopicFinder
 }
 
 // RebuildOptions of a Rebuild. The zero value, and nil, are the defaults.
@@ -186,7 +186,7 @@ func (r *Rebuild) begin(ctx context.Context) (*progress, error) {
 
 // checkComplete returns ErrIncomplete if what is stored does not begin with the first event.
 func (r *Rebuild) checkComplete(ctx context.Context) error {
-	info, err := r.history.Topic(ctx, r.topic, "", bus.Start{})
+	info, err := bus.FindTopic(ctx, r.history, r.topic, r.group, bus.Start{})
 	if err != nil {
 		return fmt.Errorf("look at the topic %q: %w", r.topic, err)
 	}

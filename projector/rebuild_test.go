@@ -85,6 +85,28 @@ func (w *site) expect(want map[string]string) {
 	}
 }
 
+// A topic that was put in partitions is made again of all its events: those on the topic itself, in
+// an older layout, and in the one that is read now.
+func TestRebuildReadsThePartitionsOfATopic(t *testing.T) {
+	t.Parallel()
+	w := newSite(t, nil)
+	w.change("a", user{"a", "plain"})
+	w.change("b", user{"b", "plain"})
+	for n, key := range map[int]string{4: "b", 8: "c"} {
+		_, err := bus.Partitioned(w.bus, n).Publish(t.Context(), userEvent(fmt.Sprint("in ", n), key, user{key, fmt.Sprint(n)}))
+		must(t, err)
+	}
+	r := w.rebuild(w.coll)
+	g, err := r.Fill(t.Context())
+	must(t, err)
+	if g.Events != 4 || g.Refused+g.Skipped != 0 {
+		t.Errorf("%+v, want 4 events", g)
+	}
+	_, err = r.Swap(t.Context())
+	must(t, err)
+	w.expect(map[string]string{"a": "a <plain>", "b": "b <4>", "c": "c <8>"})
+}
+
 func TestRebuildMakesTheDocumentsAgain(t *testing.T) {
 	t.Parallel()
 	w := newSite(t, unique(projector.LastWins))

@@ -82,4 +82,14 @@ func TestTheOldestServerDeliversPartitions(t *testing.T) {
 	if !slices.Equal(read, want) {
 		t.Errorf("read: %q; want %q", read, want)
 	}
+	read = nil
+	for s, err := range b.Read(t.Context(), topic, bus.Range{Partitions: true}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		read = append(read, s.Event.ID)
+	}
+	if want := numbers(9); !slices.Equal(read, want) {
+		t.Errorf("read with its partitions: %q; want %q", read, want)
+	}
 }

@@ -74,7 +74,6 @@ func (b *Bus) openReader(ctx context.Context, pattern string, r bus.Range) (*str
 		return nil, fmt.Errorf("jetstream: %w", err)
 	}
 	var info *jetstream.StreamInfo
-	r.Partitions = r.Partitions && b.knowsSeveralFilters()
 	err = b.retryWhileMade(ctx, func(ctx context.Context) (err error) {
 		info, err = b.streamToRead(ctx, pattern, &r)
 		return err

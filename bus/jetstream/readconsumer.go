@@ -90,10 +90,12 @@ func (s *streamReader) openConsumer(ctx context.Context) (err error) {
 		Description: "reads " + s.pattern, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: s.next,
 		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: inactive, HeadersOnly: s.r.HeadersOnly,
 	}
-	if filters := s.r.Filters(s.pattern); len(filters) == 1 {
+	switch filters := s.r.Filters(s.pattern); {
+	case len(filters) == 1:
 		config.FilterSubject = filters[0]
-	} else {
+	case s.b.knowsSeveralFilters():
 		config.FilterSubjects = filters
+	default: // it reads all, and leaves out the rest by itself
 	}
 	made, err := s.b.js.CreateConsumer(bounded, s.stream, config)
 	if err != nil {

@@ -98,10 +98,7 @@ func lastPosition(ctx context.Context, b bus.Bus, reader bus.Reader, topic strin
 			return bus.Position{}, err
 		}
 	}
-	info, err := b.Topic(ctx, topic, "worker-tail", bus.Start{})
-	if errors.Is(err, bus.ErrNoStream) { // it lies on partitions alone
-		info, err = b.Topic(ctx, bus.PartitionsOf(topic), "worker-tail", bus.Start{})
-	}
+	info, err := bus.FindTopic(ctx, b, topic, "worker-tail", bus.Start{})
 	return info.Last, err
 }
 
