@@ -57,13 +57,19 @@ func (k *ticker) reset() {
 	k.horizon, k.flushed, k.unacked = 0, 0, true
 }
 
-// isDue reports whether an event may be summed up. If not, it is redelivered after a while, or when
-// the subscription is resumed.
+// isDue reports whether an event may be summed up, which takes the lease of the group's summaries.
+// If not, it is redelivered after a while, or when the subscription is resumed.
 func (k *ticker) isDue(sequence uint64) (again time.Duration, due bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	left := k.tracker.Config().Interval - time.Since(k.moved)
-	return min(max(left, 100*time.Millisecond), 5*time.Second), sequence <= k.horizon
+	again = min(max(left, 100*time.Millisecond), 5*time.Second)
+	select {
+	case <-k.lost: // the run of the ticker may not have seen it yet
+		return again, false
+	default:
+		return again, sequence <= k.horizon
+	}
 }
 
 // due returns when the next summaries are, given the first event that waits, and up to where: in
